@@ -1,0 +1,1 @@
+# Assets compiled into the library; filled by the rooms that need them.
