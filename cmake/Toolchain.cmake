@@ -13,7 +13,7 @@ if(FORMWORK_LLD AND CMAKE_CXX_COMPILER_ID MATCHES Clang)
   add_link_options(--ld-path=${FORMWORK_LLD})
 endif()
 
-add_compile_options(-Wall -Wextra -Wno-unused-parameter -march=x86-64-v2)
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -march=x86-64-v2 -fPIC)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   # ccache may reuse a precompiled header only when no time is written into it.
   add_compile_options(-Xclang -fno-pch-timestamp)
