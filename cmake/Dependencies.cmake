@@ -13,6 +13,8 @@ add_library(formwork_torch INTERFACE)
 target_include_directories(formwork_torch SYSTEM INTERFACE
   ${LIBTORCH}/include ${LIBTORCH}/include/torch/csrc/api/include)
 target_link_directories(formwork_torch INTERFACE ${LIBTORCH}/lib)
+# The wheel brings fmt's headers; they shadow the system's, so its header-only form is used.
+target_compile_definitions(formwork_torch INTERFACE FMT_HEADER_ONLY=1)
 target_link_libraries(formwork_torch INTERFACE torch torch_cpu c10)
 target_link_options(formwork_torch INTERFACE -Wl,-rpath,${LIBTORCH}/lib)
 if(EXISTS ${LIBTORCH}/lib/libtorch_cuda.so)
@@ -20,8 +22,6 @@ if(EXISTS ${LIBTORCH}/lib/libtorch_cuda.so)
 endif()
 
 find_package(nlohmann_json REQUIRED)
-find_package(fmt REQUIRED)
-find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(Threads REQUIRED)
 find_package(ZLIB REQUIRED)
