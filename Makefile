@@ -1,0 +1,51 @@
+# `make demo` and `make test` are all that a fresh Debian or Ubuntu machine with Python 3 needs.
+#   LIBTORCH=DIR  an existing LibTorch    CXX=...  the compiler    JOBS=N  parallel jobs    PREFIX=DIR  for install
+PREFIX ?= /usr/local
+# Absolute, since CMake and the tests run in other folders.
+ifneq ($(LIBTORCH),)
+  override LIBTORCH := $(abspath $(LIBTORCH))
+endif
+export LIBTORCH JOBS
+
+.PHONY: help demo test build setup install bench-versus asan format tidy clean
+help:
+	@echo "make demo          train a small model, compress it, compare the results in one page"
+	@echo "make test          build, and run all tests"
+	@echo "make build         build only; the program is build/release/formwork"
+	@echo "make install       install under PREFIX ($(PREFIX)): program, library, headers, CMake package"
+	@echo "make bench-versus  measure against PyTorch and write docs/performance.md"
+	@echo "make asan          build with address and undefined-behaviour sanitizers, and run the tests"
+	@echo "make format, tidy  clang-format on all files, clang-tidy on the changed ones"
+
+setup:
+	@tools/setup.sh
+
+build: setup
+	@tools/build.sh release
+
+demo: build
+	@tools/demo.sh
+
+test: build
+	@tools/test.sh release
+
+install: build
+	@cmake --install build/release --prefix "$(abspath $(PREFIX))"
+
+# Compares with PyTorch itself, so the torch wheel is needed even where LIBTORCH is set.
+bench-versus: build
+	@LIBTORCH= tools/setup.sh
+	@.venv/bin/python bench/versus.py --program build/release/formwork --report docs/performance.md
+
+asan: setup
+	@tools/build.sh asan
+	@tools/test.sh asan
+
+format:
+	@tools/format.sh
+
+tidy: build
+	@tools/tidy.sh
+
+clean:
+	@rm -rf build

@@ -1,0 +1,19 @@
+# formwork_add_libtorch(TARGET DIR): an interface target for the LibTorch in DIR (a folder with include/ and
+# lib/). Used by the build and, once installed, by find_package(Formwork). LibTorch's own CMake package pulls
+# in language and CUDA probes that an ordinary CPU build has no use for, so its libraries are linked directly.
+function(formwork_add_libtorch target dir)
+  if(NOT EXISTS "${dir}/include/ATen/ATen.h")
+    message(FATAL_ERROR "LibTorch not found: expected include/ATen/ATen.h in '${dir}'. "
+      "Run `make setup`, or set LIBTORCH=DIR to an existing LibTorch.")
+  endif()
+  add_library(${target} INTERFACE IMPORTED GLOBAL)
+  target_include_directories(${target} SYSTEM INTERFACE "${dir}/include" "${dir}/include/torch/csrc/api/include")
+  target_link_directories(${target} INTERFACE "${dir}/lib")
+  # The wheel brings fmt's headers; they shadow the system's, so its header-only form is used.
+  target_compile_definitions(${target} INTERFACE FMT_HEADER_ONLY=1)
+  target_link_libraries(${target} INTERFACE torch torch_cpu c10)
+  target_link_options(${target} INTERFACE "-Wl,-rpath,${dir}/lib")
+  if(EXISTS "${dir}/lib/libtorch_cuda.so")
+    target_link_libraries(${target} INTERFACE -Wl,--no-as-needed torch_cuda c10_cuda)
+  endif()
+endfunction()

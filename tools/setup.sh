@@ -1,0 +1,78 @@
+#!/bin/bash
+# Installs what is missing: Debian packages through apt-get, and LibTorch from the torch wheel into .venv.
+# With nothing missing it only looks, and takes well under a second. LIBTORCH=DIR uses an existing LibTorch.
+cd "$(dirname "$0")/.."
+source tools/common.sh
+readonly torch_version=2.13.0
+
+# Each line: a Debian package, then programs of which any one makes it unnecessary.
+wanted() {
+  cat << END
+clang $(versions clang++)
+lld $(versions ld.lld)
+clang-format $(versions clang-format)
+clang-tidy $(versions clang-tidy)
+g++ g++
+ccache ccache
+cmake cmake
+ninja-build ninja
+git git
+qemu-user qemu-x86_64
+libhwy-dev
+nlohmann-json3-dev
+libcli11-dev
+libgtest-dev
+zlib1g-dev
+END
+}
+
+missing_packages() {
+  local installed package programs
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2> /dev/null | sed -n 's/^installed //p')
+  while read -r package programs; do
+    # shellcheck disable=SC2086
+    first_of $programs > /dev/null && continue
+    grep -qx "$package" <<< "$installed" || echo "$package"
+  done < <(wanted)
+  if [ -z "${LIBTORCH:-}" ] && ! python3 -c 'import ensurepip, venv' 2> /dev/null; then
+    echo python3-venv
+  fi
+}
+
+install_packages() {
+  local packages="$1" root=""
+  command -v apt-get > /dev/null ||
+    die "these Debian packages are missing and there is no apt-get: $packages" \
+      "install their equivalents (clang or g++, cmake, ninja, Highway, nlohmann-json, CLI11, GoogleTest, zlib)."
+  if [ "$(id -u)" -ne 0 ]; then
+    root=$(command -v sudo) ||
+      die "installing $packages needs root, and there is no sudo" "as root: apt-get install $packages"
+  fi
+  say "installing: $packages"
+  export DEBIAN_FRONTEND=noninteractive
+  $root apt-get update -q || say "apt-get update failed; trying with the package lists there are"
+  # shellcheck disable=SC2086
+  $root apt-get install -y -q --no-install-recommends $packages ||
+    die "apt-get install $packages" "check the network and the package sources, then run it by hand."
+}
+
+install_libtorch() {
+  if [ -n "${LIBTORCH:-}" ]; then
+    [ -f "$LIBTORCH/include/ATen/ATen.h" ] ||
+      die "LIBTORCH=$LIBTORCH has no include/ATen/ATen.h" \
+        "name the folder that holds LibTorch's include/ and lib/, or unset LIBTORCH."
+    return
+  fi
+  # pip writes RECORD last, so an interrupted installation is seen and done again.
+  compgen -G ".venv/lib/python3*/site-packages/torch-$torch_version*.dist-info/RECORD" > /dev/null && return
+  say "installing LibTorch $torch_version into .venv (from the torch wheel)"
+  [ -x .venv/bin/pip ] || python3 -m venv .venv ||
+    die "python3 -m venv .venv" "install python3-venv, remove .venv and try again."
+  .venv/bin/pip install --progress-bar off "torch==$torch_version" ||
+    die "pip install torch==$torch_version" \
+      "check the network and disk space, or set LIBTORCH=DIR to an existing LibTorch $torch_version."
+}
+
+missing=$(missing_packages | xargs)
+[ -z "$missing" ] || install_packages "$missing"
+install_libtorch
