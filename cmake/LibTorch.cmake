@@ -8,12 +8,13 @@ function(formwork_add_libtorch target dir)
   endif()
   add_library(${target} INTERFACE IMPORTED GLOBAL)
   target_include_directories(${target} SYSTEM INTERFACE "${dir}/include" "${dir}/include/torch/csrc/api/include")
-  target_link_directories(${target} INTERFACE "${dir}/lib")
   # The wheel brings fmt's headers; they shadow the system's, so its header-only form is used.
   target_compile_definitions(${target} INTERFACE FMT_HEADER_ONLY=1)
-  target_link_libraries(${target} INTERFACE torch torch_cpu c10)
-  target_link_options(${target} INTERFACE "-Wl,-rpath,${dir}/lib")
+  # Full paths, so that CMake itself writes the run-time search path.
+  target_link_libraries(${target} INTERFACE
+    "${dir}/lib/libtorch.so" "${dir}/lib/libtorch_cpu.so" "${dir}/lib/libc10.so")
   if(EXISTS "${dir}/lib/libtorch_cuda.so")
-    target_link_libraries(${target} INTERFACE -Wl,--no-as-needed torch_cuda c10_cuda)
+    target_link_libraries(${target} INTERFACE
+      -Wl,--no-as-needed "${dir}/lib/libtorch_cuda.so" "${dir}/lib/libc10_cuda.so")
   endif()
 endfunction()
