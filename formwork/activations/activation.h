@@ -1,0 +1,16 @@
+// Activations: elementwise functions between the maps of a channel mixer.
+#pragma once
+#include "formwork/core/part.h"
+#include "formwork/core/registry.h"
+
+namespace formwork {
+
+class Activation : public Part {
+ public:
+  static const char* kind() { return "activations"; }
+  virtual Tensor forward(Context& ctx, const Tensor& x) = 0;
+  // The largest symmetry of the axis it acts on: f(Px) = P f(x).
+  virtual Group symmetry() const { return Group::permute; }
+};
+
+}  // namespace formwork

@@ -1,0 +1,56 @@
+// Gated MLP (Shazeer, 2020): y = (f(x W_gate^T) * x W_up^T) W_down^T. With f = sigmoid it is GLU, with
+// relu ReGLU, with gelu GEGLU, with silu SwiGLU. Gate and up are one map, gate first: [2F, D].
+#include "formwork/activations/activation.h"
+#include "formwork/channels/channel_mixer.h"
+#include "formwork/linear/linear_map.h"
+
+namespace formwork {
+namespace {
+
+class GatedMlp final : public ChannelMixer {
+ public:
+  struct Options {
+    int64_t hidden = 0;
+    PartSpec activation = "silu";
+    bool bias = false;
+    double dropout = 0;
+    void describe(Fields& f) {
+      f.integer("hidden", hidden, "hidden width; 0: 8/3 x width, rounded up to a multiple of 8");
+      f.part("activation", activation, "activations", "on the gate: sigmoid, relu, gelu, silu");
+      f.flag("bias", bias, "bias on the maps");
+      f.number("dropout", dropout, "dropout on the hidden units", 0, 1);
+    }
+  };
+
+  GatedMlp(Build& build, const Options& options) : options_(options), path_(build.path()) {
+    Build child = build.at("activation");
+    activation_ = Registry<Activation>::make(child, options.activation);
+    const int64_t size = options.hidden ? options.hidden : (8 * build.in.size / 3 + 7) / 8 * 8;
+    const Axis hidden = build.axis("hidden", size, Group::permute);
+    LinearNeed need;
+    need.role = Role::gate_up, need.in = build.in, need.out = Dim::concat({{hidden}, {hidden}});
+    need.bias = options.bias, need.input = build.input, need.init = init::normal(0.02);
+    gate_up_ = make_linear(build, "gate_up", need);
+    need.role = Role::down, need.in = hidden, need.out = build.out, need.input = -1;
+    need.init = init::normal(0.02 / std::sqrt(2.0 * static_cast<double>(build.depth)));
+    down_ = make_linear(build, "down", need);
+  }
+
+  Tensor forward(Context& ctx, const Tensor& x) override {
+    const auto both = gate_up_->forward(ctx, x).chunk(2, -1);
+    const auto hidden = activation_->forward(ctx, both[0]) * both[1];
+    return down_->forward(ctx, ctx.dropout(path_ + ".dropout", hidden, options_.dropout));
+  }
+
+ private:
+  Options options_;
+  std::string path_;
+  std::unique_ptr<Activation> activation_;
+  std::unique_ptr<LinearMap> gate_up_, down_;
+};
+
+FORMWORK_PART(ChannelMixer, GatedMlp, "gated_mlp",
+              "an MLP whose hidden units are gated: GLU, ReGLU, GEGLU, SwiGLU");
+
+}  // namespace
+}  // namespace formwork

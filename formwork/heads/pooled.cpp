@@ -1,0 +1,104 @@
+// Heads on a pooled row: the mean over real tokens, the first token, or the last real token.
+#include "formwork/heads/head.h"
+#include "formwork/linear/linear_map.h"
+
+namespace formwork {
+namespace {
+
+Tensor pool(const Context& ctx, const Tensor& x, const std::string& how) {  // [B, T, D] -> [B, D]
+  const auto lengths = ctx.layout ? ctx.layout->lengths : Tensor();
+  if (how == "first") return x.select(1, 0);
+  if (how == "last") {
+    if (!lengths.defined()) return x.select(1, -1);
+    const auto index = (lengths - 1).clamp_min(0).view({-1, 1, 1}).expand({-1, 1, x.size(2)});
+    return x.gather(1, index).squeeze(1);
+  }
+  if (!lengths.defined()) return x.mean(1);
+  const auto keep = ctx.layout->keep(x.size(1)).unsqueeze(-1);
+  return x.masked_fill(keep.logical_not(), 0).sum(1) / lengths.clamp_min(1).unsqueeze(1).to(x.scalar_type());
+}
+
+void describe_pool(Fields& f, std::string& how) {
+  f.choice("pool", how, {"mean", "first", "last"}, "which tokens stand for the row");
+}
+
+// Classifier: logits = pool(x) W^T + b, W [classes, D]; with `hidden`, tanh(pool(x) V^T + c) before it
+// (BERT).
+class Classifier final : public Head {
+ public:
+  struct Options {
+    int64_t classes = 2;
+    std::string pool = "mean";
+    bool hidden = false;
+    double dropout = 0;
+    void describe(Fields& f) {
+      f.integer("classes", classes, "number of classes", 1);
+      describe_pool(f, pool);
+      f.flag("hidden", hidden, "a map and tanh before the logits");
+      f.number("dropout", dropout, "dropout before the logits", 0, 1);
+    }
+  };
+
+  Classifier(Build& build, const Options& options) : options_(options), path_(build.path()) {
+    LinearNeed need;
+    need.role = Role::head, need.in = build.in, need.bias = true, need.init = init::normal(0.02);
+    if (options.hidden) {
+      const Axis hidden = build.axis("hidden", build.in.size, Group::permute);
+      need.out = hidden;
+      hidden_ = make_linear(build, "hidden", need);
+      need.in = hidden;
+    }
+    need.out = build.axis("classes", options.classes, Group::none);
+    map_ = make_linear(build, "classes", need);
+  }
+  bool per_token() const override { return false; }
+  void forward(Context& ctx, const Tensor& x, Record& out) override {
+    auto row = pool(ctx, x, options_.pool);
+    if (hidden_) row = hidden_->forward(ctx, row).tanh();
+    out["logits"] = map_->forward(ctx, ctx.dropout(path_ + ".dropout", row, options_.dropout));
+  }
+
+ private:
+  Options options_;
+  std::string path_;
+  std::unique_ptr<LinearMap> hidden_, map_;
+};
+
+// Embedder: pool(x), scaled to unit length unless told otherwise (Reimers and Gurevych, 2019).
+class Embedder final : public Head {
+ public:
+  struct Options {
+    std::string pool = "mean";
+    bool normalize = true;
+    void describe(Fields& f) {
+      describe_pool(f, pool);
+      f.flag("normalize", normalize, "scale to unit length");
+    }
+  };
+  Embedder(Build& build, const Options& options) : options_(options) { build.reads_input_directly(); }
+  bool per_token() const override { return false; }
+  void forward(Context& ctx, const Tensor& x, Record& out) override {
+    auto row = pool(ctx, x, options_.pool);
+    out["embedding"] = options_.normalize ? row / row.norm(2, -1, true).clamp_min(1e-12) : row;
+  }
+
+ private:
+  Options options_;
+};
+
+// Hands on the last hidden state.
+class HiddenState final : public Head {
+ public:
+  struct Options {
+    void describe(Fields&) {}
+  };
+  HiddenState(Build& build, const Options&) { build.reads_input_directly(); }
+  void forward(Context&, const Tensor& x, Record& out) override { out["last_hidden_state"] = x; }
+};
+
+FORMWORK_PART(Head, Classifier, "classifier", "class logits of a pooled row");
+FORMWORK_PART(Head, Embedder, "embedder", "a unit vector for each row");
+FORMWORK_PART(Head, HiddenState, "hidden", "the last hidden state of each token");
+
+}  // namespace
+}  // namespace formwork

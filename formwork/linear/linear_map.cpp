@@ -1,0 +1,106 @@
+#include "formwork/linear/linear_map.h"
+
+#include <ATen/core/grad_mode.h>
+
+namespace formwork {
+
+FORMWORK_KIND(LinearMap);
+
+const char* role_name(Role role) {
+  static constexpr const char* names[] = {"query", "key",    "value",   "qkv",      "out",
+                                          "up",    "gate",   "gate_up", "down",     "embed",
+                                          "head",  "router", "conv",    "shortcut", "inner"};
+  return names[static_cast<int>(role)];
+}
+
+std::map<std::string, Registry<LinearMap>::Entry>& Registry<LinearMap>::entries() {
+  static std::map<std::string, Entry> table;
+  return table;
+}
+
+std::vector<std::string> Registry<LinearMap>::names() {
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : entries()) names.push_back(name);
+  return names;
+}
+
+LinearMap::LinearMap(Build& build, const LinearNeed& need) : need_(need), path_(build.path()) {
+  input_ = need.input >= 0 ? need.input : build.tap("in");
+  output_ = build.tap("out");
+  if (!need.bias) return;
+  Rule rule;
+  rule.init = need.bias_init;
+  rule.decay = need.bias_decay;
+  Dim out = need.out;
+  out.writes = true;
+  bias_ = own(build.param("bias", with_bank({out}), rule));
+}
+
+std::vector<Dim> LinearMap::with_bank(std::vector<Dim> dims) const {
+  if (need_.bank.size > 0) dims.insert(dims.begin(), Dim(need_.bank));
+  return dims;
+}
+
+Param* LinearMap::own(Param* param) {
+  params_.push_back(param);
+  return param;
+}
+
+Tensor LinearMap::bias_value(Context& ctx, int64_t bank) const {
+  if (!bias_) return {};
+  const auto& value = ctx.value(*bias_);
+  return bank >= 0 ? value.select(0, bank) : value;
+}
+
+Tensor LinearMap::forward(Context& ctx, const Tensor& x, int64_t bank) {
+  return ctx.tap(output_, product(ctx, ctx.tap(input_, x), bank));
+}
+
+Tensor LinearMap::transposed(Context& ctx, const Tensor& y) { return y.matmul(dense(ctx)); }
+
+Tensor LinearMap::rows(Context& ctx, const Tensor& ids) { return at::embedding(dense(ctx), ids); }
+
+Tensor LinearMap::dense() {
+  const at::NoGradGuard guard;
+  Context ctx;
+  return dense(ctx).detach();
+}
+
+int64_t LinearMap::bytes() const {
+  int64_t total = 0;
+  for (const Param* param : params_)
+    if (param->value.defined()) total += static_cast<int64_t>(param->value.nbytes());
+  return total;
+}
+
+namespace {
+
+std::unique_ptr<LinearMap> make_from(const Build& build, const std::string& name, const LinearNeed& need,
+                                     const PartSpec& spec) {
+  Build child = build.at(name);
+  auto& table = Registry<LinearMap>::entries();
+  const auto found = table.find(spec.type);
+  if (found == table.end())
+    fail_unknown(child.path() + ": linear map", spec.type, Registry<LinearMap>::names());
+  auto map = found->second.make(child, need, spec.options);
+  build.inventory().maps.push_back(map.get());
+  return map;
+}
+
+}  // namespace
+
+std::unique_ptr<LinearMap> make_linear(const Build& build, const std::string& name, LinearNeed need) {
+  const Json* entry = lookup(build.inventory().spec.linear, build.name(name));
+  const PartSpec spec = entry ? PartSpec::from_json(*entry, "linear map of " + build.name(name)) : "dense";
+  return make_from(build, name, need, spec);
+}
+
+std::unique_ptr<LinearMap> make_optional_linear(const Build& build, const std::string& name,
+                                                LinearNeed need) {
+  const auto& table = build.inventory().spec.linear;
+  const auto entry = table.find(build.name(name));
+  if (entry == table.end()) return nullptr;
+  return make_from(build, name, need, PartSpec::from_json(*entry, build.name(name)));
+}
+
+}  // namespace formwork

@@ -1,0 +1,74 @@
+// Softmax attention (Vaswani et al., 2017) with multi-head, grouped (Ainslie et al., 2023) or single
+// (Shazeer, 2019) keys and values; causal or not; over its own stream or another (cross attention); sliding
+// window; queries and keys normalized per head (Henry et al., 2020) or not; any score and position part.
+//
+//   y = concat_h( weights(q_h k_h^T * scale + bias) v_h ) W_o       x [B, T, D], q_h [B, T, d]
+#pragma once
+#include "formwork/linear/linear_map.h"
+#include "formwork/mixers/token_mixer.h"
+#include "formwork/norms/norm.h"
+#include "formwork/positions/position.h"
+#include "formwork/scores/score.h"
+
+namespace formwork {
+
+class Attention final : public TokenMixer {
+ public:
+  struct Options {
+    int64_t heads = 4, kv_heads = 0, head_width = 0, window = 0;
+    bool fused = true, bias = false, out_bias = false;
+    double scale = 0, dropout = 0;
+    std::string memory;
+    PartSpec position = "none", score = "softmax", qk_norm;
+    void describe(Fields& f) {
+      f.integer("heads", heads, "query heads", 1, 4096);
+      f.integer("kv_heads", kv_heads, "key and value heads; 0: as many as query heads", 0, 4096);
+      f.integer("head_width", head_width, "channels of a head; 0: width / heads", 0, 65536);
+      f.integer("window", window, "keys a query sees, itself included; 0: all");
+      f.flag("fused", fused, "one map for queries, keys and values (not for cross attention)");
+      f.flag("bias", bias, "bias on queries, keys and values");
+      f.flag("out_bias", out_bias, "bias on the output");
+      f.number("scale", scale, "factor on q.k; 0: 1/sqrt(head_width)", 0, 1e6);
+      f.number("dropout", dropout, "dropout on the weights", 0, 1);
+      f.text("memory", memory, "the stream that keys and values come from; empty: the mixer's own");
+      f.part("position", position, "positions", "rotary, alibi, t5, none");
+      f.part("score", score, "scores", "how logits become weights");
+      f.part("qk_norm", qk_norm, "norms", "norm on queries and keys of each head", true);
+    }
+  };
+
+  Attention(Build& build, const Options& options);
+  Traits traits() const override;
+  std::unique_ptr<State> make_state(const StateOptions& options) const override;
+  Tensor append(Context& ctx, const Tensor& x, State* state) override;
+
+ protected:
+  Tensor mix(Context& ctx, const Tensor& x) override;
+
+ private:
+  struct Heads {
+    Tensor q, k, v;  // [B, T, H, d]
+  };
+  Tensor queries(Context& ctx, const Tensor& x);
+  std::pair<Tensor, Tensor> keys_values(Context& ctx, const Tensor& x);
+  Heads project(Context& ctx, const Tensor& x);
+  void prepare(Context& ctx, Heads& heads, const Tensor& positions);
+  // q [B, Tq, H, d], k and v [B, Tk, Hkv, d]; positions [B|1, T]; key_lengths [B] or undefined -> [B, Tq, D].
+  Tensor attend(Context& ctx, const Heads& heads, const Tensor& query_positions, const Tensor& key_positions,
+                const Tensor& key_lengths);
+  Tensor permitted(Context& ctx, const Tensor& query_positions, const Tensor& key_positions,
+                   const Tensor& key_lengths, int64_t keys) const;
+
+  Options options_;
+  bool causal_;
+  std::string path_;
+  int64_t kv_heads_, group_, width_;
+  double scale_;
+  std::unique_ptr<LinearMap> qkv_, query_, key_, value_, out_;
+  std::unique_ptr<Position> position_;
+  std::unique_ptr<Score> score_;
+  std::unique_ptr<Norm> query_norm_, key_norm_;
+  Slot weights_tap_;
+};
+
+}  // namespace formwork

@@ -1,0 +1,78 @@
+#include "formwork/models/tokens.h"
+
+namespace formwork {
+namespace {
+
+const Tensor* find(const Record& in, const std::string& name) {
+  const auto found = in.find(name);
+  return found == in.end() ? nullptr : &found->second;
+}
+
+std::vector<int64_t> read_offsets(const Tensor& offsets, int64_t tokens) {
+  const auto flat = offsets.to(at::kLong).contiguous();
+  std::vector<int64_t> list(flat.data_ptr<int64_t>(), flat.data_ptr<int64_t>() + flat.numel());
+  if (list.size() < 2 || list.front() != 0 || list.back() != tokens ||
+      !std::is_sorted(list.begin(), list.end()))
+    fail("offsets: expected ascending numbers from 0 to the {} packed tokens", tokens);
+  return list;
+}
+
+Tensor packed_positions(const std::vector<int64_t>& offsets) {
+  std::vector<Tensor> parts;
+  for (size_t s = 0; s + 1 < offsets.size(); ++s)
+    parts.push_back(at::arange(offsets[s + 1] - offsets[s], at::kLong));
+  return at::cat(parts).unsqueeze(0);
+}
+
+}  // namespace
+
+void check_fields(const Record& in, const std::vector<std::string>& known) {
+  for (const auto& [name, value] : in)
+    if (std::find(known.begin(), known.end(), name) == known.end()) fail_unknown("input", name, known);
+}
+
+void restore_tokens(const Compaction* compaction, Record& out) {
+  if (!compaction) return;
+  for (auto& [name, value] : out) value = compaction->restore(value);
+}
+
+TokenInput read_tokens(const Record& in, const std::string& prefix) {
+  const Tensor* ids = find(in, prefix + "input_ids");
+  if (!ids) fail("input '{}input_ids' is missing", prefix);
+  if (ids->dim() != 2 || (ids->scalar_type() != at::kLong && ids->scalar_type() != at::kInt))
+    fail("input '{}input_ids': expected [B, T] int64, found {} dimensions of {}", prefix, ids->dim(),
+         c10::toString(ids->scalar_type()));
+  if (ids->size(1) == 0) fail("input '{}input_ids': a row needs at least one token", prefix);
+  const auto same_shape = [&](const Tensor* field, const char* name) {
+    if (field && field->sizes() != ids->sizes())
+      fail("input '{}{}': expected the shape [{}, {}] of input_ids", prefix, name, ids->size(0),
+           ids->size(1));
+  };
+  const Tensor* segments = find(in, prefix + "token_type_ids");
+  const Tensor* positions = find(in, prefix + "position_ids");
+  same_shape(find(in, prefix + "attention_mask"), "attention_mask");
+  same_shape(segments, "token_type_ids");
+  same_shape(positions, "position_ids");
+
+  TokenInput tokens;
+  const Tensor* mask = find(in, prefix + "attention_mask");
+  if (mask && !mask->ne(0).all().item<bool>()) tokens.compaction = std::make_shared<Compaction>(*mask);
+  const auto* compaction = tokens.compaction.get();
+  const auto align = [&](const Tensor& x) { return compaction ? compaction->align(x) : x; };
+  tokens.ids = align(ids->to(at::kLong));
+  if (segments) tokens.segments = align(segments->to(at::kLong));
+  if (compaction) tokens.layout.lengths = compaction->lengths();
+  tokens.positions = at::arange(tokens.ids.size(1), at::kLong).to(ids->device()).unsqueeze(0);
+  if (const Tensor* offsets = find(in, prefix + "offsets")) {
+    if (compaction || ids->size(0) != 1) fail("packed tokens (offsets): expected one row without a mask");
+    tokens.layout.offsets = read_offsets(*offsets, ids->size(1));
+    tokens.positions = packed_positions(tokens.layout.offsets);
+    tokens.layout.positions = tokens.positions;
+  }
+  if (positions) tokens.positions = tokens.layout.positions = align(positions->to(at::kLong));
+  if (const Tensor* lengths = find(in, prefix + "prefix_lengths"))
+    tokens.layout.prefix = lengths->to(at::kLong);
+  return tokens;
+}
+
+}  // namespace formwork

@@ -1,0 +1,12 @@
+#include "formwork/norms/norm.h"
+
+namespace formwork {
+
+FORMWORK_KIND(Norm);
+
+void Norm::enter(Build& build, const std::string& type, const Param* gain, const Param* bias) const {
+  build.inventory().norms.push_back(
+      {build.path(), type, output_, gain ? gain->name : "", bias ? bias->name : ""});
+}
+
+}  // namespace formwork

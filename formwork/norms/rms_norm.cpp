@@ -1,0 +1,49 @@
+// RMSNorm (Zhang and Sennrich, 2019): y = x / sqrt(sum(x^2) / D + eps) * gain, x [..., D].
+#include "formwork/norms/norm.h"
+
+namespace formwork {
+namespace {
+
+class RmsNorm final : public Norm {
+ public:
+  struct Options {
+    double eps = 1e-5;
+    bool gain = true;
+    int64_t divisor = 0;
+    void describe(Fields& f) {
+      f.number("eps", eps, "added to the mean square", 0, 1);
+      f.flag("gain", gain, "multiply by a learned gain");
+      f.integer("divisor", divisor,
+                "divide the sum of squares by this instead of the width (sliced streams)");
+    }
+  };
+
+  RmsNorm(Build& build, const Options& options) : Norm(build), options_(options) {
+    width_ = options.divisor ? options.divisor : build.in.size;
+    if (options.gain) {
+      Rule rule;
+      rule.init = init::ones();
+      rule.decay = false;
+      gain_ = build.param("weight", {build.in}, rule);
+      build.restrict(build.in, Group::permute, "RMSNorm has a gain for each channel");
+    }
+    build.restrict(build.in, Group::orthogonal, "RMSNorm keeps its value only under rotations");
+    enter(build, "rms_norm", gain_, nullptr);
+  }
+
+ protected:
+  Tensor normalize(Context& ctx, const Tensor& x) override {
+    const auto scale = (x.square().sum(-1, true) / static_cast<double>(width_) + options_.eps).rsqrt();
+    return gain_ ? x * scale * ctx.value(*gain_) : x * scale;
+  }
+
+ private:
+  Options options_;
+  int64_t width_;
+  Param* gain_ = nullptr;
+};
+
+FORMWORK_PART(Norm, RmsNorm, "rms_norm", "divide by the root mean square, then a gain");
+
+}  // namespace
+}  // namespace formwork

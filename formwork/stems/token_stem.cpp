@@ -1,0 +1,47 @@
+#include "formwork/stems/token_stem.h"
+
+namespace formwork {
+
+TokenStem::TokenStem(const Build& build, const std::string& name, const Options& options)
+    : options_(options), path_(build.name(name)) {
+  LinearNeed need;
+  need.role = Role::embed, need.in = build.out, need.init = init::normal(options.std);
+  // Rows of W are what the stem writes to the stream, so its inner dimension is the written one.
+  need.in.writes = true;
+  need.out = build.global_axis("vocab", options.vocab, Group::permute);
+  embedding_ = make_linear(build, name, need);
+  Build position = build.at("position");
+  position.in = position.out = build.out;
+  position_ = Registry<Position>::make(position, options.position);
+  if (options.segments) {
+    Rule rule;
+    rule.init = init::normal(options.std);
+    Dim width = build.out;
+    width.writes = true;
+    segments_ = build.param(name + ".segments", {Dim::plain(options.segments), width}, rule);
+  }
+  if (options.norm) {
+    Build child = build.at(name + ".norm");
+    child.in = child.out = build.out;
+    norm_ = Registry<Norm>::make(child, options.norm);
+  }
+  output_ = build.tap(name + ".out_stream", build.out);
+}
+
+Tensor TokenStem::forward(Context& ctx, const Tensor& ids, const Tensor& positions, const Tensor& segments) {
+  if (ids.numel()) {
+    const auto low = ids.min().item<int64_t>(), high = ids.max().item<int64_t>();
+    const int64_t vocab = embedding_->out();
+    if (low < 0 || high >= vocab)
+      fail("{}: token id {} is outside the vocabulary of {}", path_, low < 0 ? low : high, vocab);
+  }
+  auto x = embedding_->rows(ctx, ids);
+  if (options_.scale != 1) x = x * options_.scale;
+  if (segments_)
+    x = x + at::embedding(ctx.value(*segments_), segments.defined() ? segments : at::zeros_like(ids));
+  x = position_->embed(ctx, x, positions);
+  if (norm_) x = norm_->forward(ctx, x);
+  return ctx.tap(output_, ctx.dropout(path_ + ".dropout", x, options_.dropout));
+}
+
+}  // namespace formwork

@@ -1,0 +1,33 @@
+// Token stem: x_t = E[id_t] (+ position) (+ segment), then norm and dropout where asked. E [vocab, D].
+#pragma once
+#include "formwork/linear/linear_map.h"
+#include "formwork/norms/norm.h"
+#include "formwork/positions/position.h"
+
+namespace formwork {
+
+class TokenStem final : public Part {
+ public:
+  struct Options {
+    int64_t vocab = 256, segments = 0;
+    PartSpec position = "none", norm;
+    double scale = 1, dropout = 0, std = 0.02;
+  };
+  // build.out is the stream's axis; the embedding map is named `name`.
+  TokenStem(const Build& build, const std::string& name, const Options& options);
+
+  // ids [B, T], positions [B|1, T], segments [B, T] or undefined -> [B, T, D].
+  Tensor forward(Context& ctx, const Tensor& ids, const Tensor& positions, const Tensor& segments);
+  LinearMap& embedding() { return *embedding_; }
+
+ private:
+  Options options_;
+  std::string path_;
+  std::unique_ptr<LinearMap> embedding_;
+  std::unique_ptr<Position> position_;
+  std::unique_ptr<Norm> norm_;
+  Param* segments_ = nullptr;
+  Slot output_;
+};
+
+}  // namespace formwork

@@ -1,0 +1,82 @@
+// Parallel wiring (Wang and Komatsuzaki, 2021): x + f(norm(x)) + g(norm(x)), one norm for both.
+#include "formwork/wiring/wiring.h"
+
+namespace formwork {
+namespace {
+
+// Token mixer and channel mixer side by side; the state is the token mixer's.
+class Both final : public Layer {
+ public:
+  Both(Build build, const PartSpec& mixer, const PartSpec& channel) {
+    Build first = build.at("mixer"), second = build.at("channel");
+    mixer_ = make_mixer(first, mixer);
+    channel_ = Registry<ChannelMixer>::make(second, channel);
+    first.register_part(*mixer_);
+    second.register_part(*channel_);
+    mixer_tap_ = first.tap("out", build.out);
+    channel_tap_ = second.tap("out", build.out);
+  }
+  Traits traits() const override { return mixer_->traits(); }
+  std::unique_ptr<State> make_state(const StateOptions& options) const override {
+    return mixer_->make_state(options);
+  }
+  Tensor forward(Context& ctx, const Tensor& x) override { return sum(ctx, mixer_->forward(ctx, x), x); }
+  Tensor append(Context& ctx, const Tensor& x, State* state) override {
+    return sum(ctx, mixer_->append(ctx, x, state), x);
+  }
+
+ private:
+  Tensor sum(Context& ctx, const Tensor& mixed, const Tensor& x) {
+    return ctx.tap(mixer_tap_, mixed) + ctx.tap(channel_tap_, channel_->forward(ctx, x));
+  }
+  std::unique_ptr<TokenMixer> mixer_;
+  std::unique_ptr<ChannelMixer> channel_;
+  Slot mixer_tap_, channel_tap_;
+};
+
+class ParallelStep final : public ResidualStep {
+ public:
+  ParallelStep(Build& build, const LayerOptions& options)
+      : ResidualStep(build, options), norm_(make_norm(build, "norm", build.in)) {
+    build.input = norm_->output_tap();
+    both_ = std::make_unique<Both>(build, options.mixer, options.channel);
+  }
+  std::unique_ptr<State> make_state(const StateOptions& options) const override {
+    return both_->make_state(options);
+  }
+  Traits traits() const override { return both_->traits(); }
+
+ protected:
+  Tensor join(Context& ctx, const Tensor& x, State* state) override {
+    const auto normed = norm_->forward(ctx, x);
+    auto branch = state ? both_->append(ctx, normed, state) : both_->forward(ctx, normed);
+    return shortcut(ctx, x) + regularize(ctx, branch);
+  }
+
+ private:
+  std::unique_ptr<Norm> norm_;
+  std::unique_ptr<Both> both_;
+};
+
+class Parallel final : public Wiring {
+ public:
+  struct Options : LayerOptions {};
+  Parallel(Build& build, const Options& options) {
+    if (!options.mixer || !options.channel || options.cross)
+      fail("{}: parallel wiring joins one token mixer and one channel mixer", build.path());
+    Build child = build.at("both");
+    step_ = std::make_unique<ParallelStep>(child, options);
+    name_ = child.path();
+  }
+  std::vector<Step> steps() override { return {{step_.get(), name_}}; }
+  Axis out() const override { return step_->out(); }
+
+ private:
+  std::unique_ptr<ParallelStep> step_;
+  std::string name_;
+};
+
+FORMWORK_PART(Wiring, Parallel, "parallel", "x + f(norm(x)) + g(norm(x))");
+
+}  // namespace
+}  // namespace formwork

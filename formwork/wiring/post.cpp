@@ -1,0 +1,28 @@
+// Post-norm wiring (Vaswani et al., 2017): norm(x + f(x)).
+#include "formwork/wiring/wiring.h"
+
+namespace formwork {
+namespace {
+
+class PostStep final : public ResidualStep {
+ public:
+  PostStep(Build& build, const LayerOptions& options, const PartSpec& mixer, const PartSpec& channel)
+      : ResidualStep(build, options), norm_(make_norm(build, "norm", build.out)) {
+    build.input = -1;
+    set_body(build, mixer, channel);
+  }
+
+ protected:
+  Tensor join(Context& ctx, const Tensor& x, State* state) override {
+    return norm_->forward(ctx, shortcut(ctx, x) + regularize(ctx, body(ctx, x, state)));
+  }
+
+ private:
+  std::unique_ptr<Norm> norm_;
+};
+
+using Post = ResidualWiring<PostStep>;
+FORMWORK_PART(Wiring, Post, "post", "norm(x + f(x))");
+
+}  // namespace
+}  // namespace formwork

@@ -1,0 +1,28 @@
+// Pre-norm wiring (Xiong et al., 2020): x + f(norm(x)).
+#include "formwork/wiring/wiring.h"
+
+namespace formwork {
+namespace {
+
+class PreStep final : public ResidualStep {
+ public:
+  PreStep(Build& build, const LayerOptions& options, const PartSpec& mixer, const PartSpec& channel)
+      : ResidualStep(build, options), norm_(make_norm(build, "norm", build.in)) {
+    build.input = norm_->output_tap();
+    set_body(build, mixer, channel);
+  }
+
+ protected:
+  Tensor join(Context& ctx, const Tensor& x, State* state) override {
+    return shortcut(ctx, x) + regularize(ctx, body(ctx, norm_->forward(ctx, x), state));
+  }
+
+ private:
+  std::unique_ptr<Norm> norm_;
+};
+
+using Pre = ResidualWiring<PreStep>;
+FORMWORK_PART(Wiring, Pre, "pre", "x + f(norm(x))");
+
+}  // namespace
+}  // namespace formwork

@@ -1,0 +1,30 @@
+// Sandwich wiring (Ding et al., 2021; Gemma 2): x + norm_2(f(norm_1(x))).
+#include "formwork/wiring/wiring.h"
+
+namespace formwork {
+namespace {
+
+class SandwichStep final : public ResidualStep {
+ public:
+  SandwichStep(Build& build, const LayerOptions& options, const PartSpec& mixer, const PartSpec& channel)
+      : ResidualStep(build, options), norm_(make_norm(build, "norm", build.in)) {
+    build.input = norm_->output_tap();
+    set_body(build, mixer, channel);
+    after_ = make_norm(build, "norm_after", build.out);
+  }
+
+ protected:
+  Tensor join(Context& ctx, const Tensor& x, State* state) override {
+    const auto branch = after_->forward(ctx, body(ctx, norm_->forward(ctx, x), state));
+    return shortcut(ctx, x) + regularize(ctx, branch);
+  }
+
+ private:
+  std::unique_ptr<Norm> norm_, after_;
+};
+
+using Sandwich = ResidualWiring<SandwichStep>;
+FORMWORK_PART(Wiring, Sandwich, "sandwich", "x + norm_2(f(norm_1(x)))");
+
+}  // namespace
+}  // namespace formwork

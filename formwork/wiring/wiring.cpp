@@ -1,0 +1,52 @@
+#include "formwork/wiring/wiring.h"
+
+namespace formwork {
+
+FORMWORK_KIND(Wiring);
+
+ResidualStep::ResidualStep(Build& build, const LayerOptions& options)
+    : options_(options), path_(build.path()) {
+  // The table is asked before the axis is named: without a shortcut the stream keeps its axis.
+  const bool cut = build.inventory().spec.linear.contains(build.name("shortcut"));
+  out_ = cut ? build.axis("stream", build.in.size) : build.in;
+  build.out = out_;
+  LinearNeed need;
+  need.role = Role::shortcut, need.in = build.in, need.out = out_;
+  need.init = init::orthogonal();
+  shortcut_ = make_optional_linear(build, "shortcut", need);
+}
+
+void ResidualStep::set_body(Build build, const PartSpec& mixer, const PartSpec& channel) {
+  if (mixer)
+    body_ = make_mixer(build, mixer);
+  else
+    body_ = Registry<ChannelMixer>::make(build, channel);
+  build.register_part(*body_);
+  body_tap_ = build.tap("out", out_);
+}
+
+Tensor ResidualStep::body(Context& ctx, const Tensor& x, State* state) {
+  return ctx.tap(body_tap_, state ? body_->append(ctx, x, state) : body_->forward(ctx, x));
+}
+
+Tensor ResidualStep::shortcut(Context& ctx, const Tensor& x) {
+  return shortcut_ ? shortcut_->forward(ctx, x) : x;
+}
+
+Tensor ResidualStep::regularize(Context& ctx, Tensor branch) {
+  branch = ctx.dropout(path_ + ".dropout", branch, options_.dropout);
+  if (!ctx.mode.train || options_.drop_path <= 0) return branch;
+  const double keep = 1 - options_.drop_path;
+  if (keep <= 0) return branch * 0;
+  return branch *
+         ctx.draw_bernoulli(path_ + ".drop_path", {branch.size(0), 1, 1}, keep, branch.options()).div_(keep);
+}
+
+std::unique_ptr<Norm> ResidualStep::make_norm(const Build& build, const std::string& name,
+                                              const Axis& axis) const {
+  Build child = build.at(name);
+  child.in = child.out = axis;
+  return Registry<Norm>::make(child, options_.norm);
+}
+
+}  // namespace formwork

@@ -1,0 +1,110 @@
+// Wiring: how the mixers of a layer are joined to the residual stream. A wiring is a list of steps, each a
+// Layer [B, T, in] -> [B, T, out] that can be run alone (a segment).
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formwork/channels/channel_mixer.h"
+#include "formwork/linear/linear_map.h"
+#include "formwork/mixers/token_mixer.h"
+#include "formwork/norms/norm.h"
+
+namespace formwork {
+
+// What every residual wiring joins; absent parts leave the stream as it is.
+struct LayerOptions {
+  PartSpec mixer, cross, channel, norm = "rms_norm";
+  double dropout = 0, drop_path = 0;
+  void describe(Fields& f) {
+    f.part("mixer", mixer, "mixers", "token mixer", true);
+    f.part("cross", cross, "mixers", "token mixer over another stream, after the first", true);
+    f.part("channel", channel, "channels", "channel mixer", true);
+    f.part("norm", norm, "norms", "norm of each sub-block");
+    f.number("dropout", dropout, "dropout on each sub-block's output", 0, 1);
+    f.number("drop_path", drop_path, "probability of skipping a sub-block for a row (stochastic depth)", 0,
+             1);
+  }
+};
+
+// A step of the flattened stack; `loop` counts repetitions of a looped wiring.
+struct Step {
+  Layer* layer;
+  std::string name;  // "layers.3.mixer"
+  int64_t loop = 0;
+};
+
+class Wiring : public Part {
+ public:
+  static const char* kind() { return "wiring"; }
+  virtual std::vector<Step> steps() = 0;
+  virtual Axis out() const = 0;  // the axis of the stream after the last step
+};
+
+// One residual sub-block: body, norm and shortcut; wirings differ in how `forward` joins them.
+//   shortcut: x, or x S^T where the Spec names a linear map "<step>.shortcut" (sliced streams); the stream
+//   after it then has an axis of its own, "<step>.stream".
+class ResidualStep : public Layer {
+ public:
+  Tensor forward(Context& ctx, const Tensor& x) final { return join(ctx, x, nullptr); }
+  Tensor append(Context& ctx, const Tensor& x, State* state) final { return join(ctx, x, state); }
+  std::unique_ptr<State> make_state(const StateOptions& options) const override {
+    return body_->make_state(options);
+  }
+  Traits traits() const override { return body_->traits(); }
+  const Axis& out() const { return out_; }
+
+ protected:
+  // Finds the stream's axis after this step and builds the shortcut; `build` becomes the step's own scope.
+  ResidualStep(Build& build, const LayerOptions& options);
+  void set_body(Build build, const PartSpec& mixer, const PartSpec& channel);
+  virtual Tensor join(Context& ctx, const Tensor& x, State* state) = 0;
+  Tensor body(Context& ctx, const Tensor& x, State* state);
+  Tensor shortcut(Context& ctx, const Tensor& x);
+  // Dropout and stochastic depth (Huang et al., 2016): a row's branch is dropped, kept ones are scaled up.
+  Tensor regularize(Context& ctx, Tensor branch);
+  std::unique_ptr<Norm> make_norm(const Build& build, const std::string& name, const Axis& axis) const;
+
+  LayerOptions options_;
+  std::string path_;
+
+ private:
+  Axis out_;
+  Slot body_tap_;
+  std::unique_ptr<LinearMap> shortcut_;
+  std::unique_ptr<Layer> body_;
+};
+
+// A wiring that makes one step of type S for each of mixer, cross and channel.
+template <class S>
+class ResidualWiring final : public Wiring {
+ public:
+  struct Options : LayerOptions {};
+  ResidualWiring(Build& build, const Options& options) : out_(build.in) {
+    const auto add = [&](const char* name, const PartSpec& mixer, const PartSpec& channel) {
+      if (!mixer && !channel) return;
+      Build child = build.at(name);
+      child.in = child.out = out_;
+      auto step = std::make_unique<S>(child, options, mixer, channel);
+      out_ = step->out();
+      names_.push_back(child.path());
+      steps_.push_back(std::move(step));
+    };
+    add("mixer", options.mixer, {});
+    add("cross", options.cross, {});
+    add("channel", {}, options.channel);
+  }
+  std::vector<Step> steps() override {
+    std::vector<Step> list;
+    for (size_t i = 0; i < steps_.size(); ++i) list.push_back({steps_[i].get(), names_[i]});
+    return list;
+  }
+  Axis out() const override { return out_; }
+
+ private:
+  Axis out_;
+  std::vector<std::string> names_;
+  std::vector<std::unique_ptr<ResidualStep>> steps_;
+};
+
+}  // namespace formwork
