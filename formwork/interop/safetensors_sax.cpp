@@ -142,6 +142,9 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 }  // namespace
 
 SafetensorsHeader read_safetensors_json(std::string_view text, const std::string& path) {
+  // The parser takes a zero byte for the end of the text.
+  const size_t zero = text.find('\0');
+  if (zero != std::string_view::npos) fail("{}: bad JSON at header byte {}: zero byte", path, zero + 1);
   HeaderReader reader(path);
   Json::sax_parse(text.begin(), text.end(), &reader);
   return std::move(reader.header);
