@@ -214,7 +214,9 @@ std::string python_with_safetensors() {
   }
   candidates.emplace_back("python3");
   for (const auto& python : candidates) {
-    const auto command = "'" + python + "' -c 'import safetensors, torch' > /dev/null 2>&1";
+    const auto command = "'" + python +
+                         "' -c 'import importlib.util as u; import safetensors; assert "
+                         "u.find_spec(\"torch\")' > /dev/null 2>&1";
     if (std::system(command.c_str()) == 0) return python;
   }
   return "";
