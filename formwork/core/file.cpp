@@ -10,18 +10,13 @@
 #include <system_error>
 #include <utility>
 
+#include "formwork/core/descriptor.h"
 #include "formwork/core/error.h"
 
 namespace formwork {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 18;
-
-// A descriptor that closes itself.
-struct Descriptor {
-  int value;
-  ~Descriptor() { ::close(value); }
-};
 
 int open_or_fail(const std::filesystem::path& path, int flags, std::string_view verb) {
   const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
@@ -49,16 +44,16 @@ void fail_file(std::string_view verb, const std::filesystem::path& path) {
 }
 
 std::string read_file(const std::filesystem::path& path) {
-  const Descriptor file{open_or_fail(path, O_RDONLY, "read")};
+  const Descriptor file(open_or_fail(path, O_RDONLY, "read"));
   struct stat status {};
-  if (::fstat(file.value, &status) != 0) fail_file("read", path);
+  if (::fstat(file.get(), &status) != 0) fail_file("read", path);
   // One byte more than the stated size, so that the read that finds the end needs no growth.
   std::string contents(S_ISREG(status.st_mode) ? static_cast<size_t>(status.st_size) + 1 : kBufferBytes,
                        '\0');
   size_t used = 0;
   while (true) {
     if (used == contents.size()) contents.resize(contents.size() * 2);
-    const ssize_t count = ::read(file.value, contents.data() + used, contents.size() - used);
+    const ssize_t count = ::read(file.get(), contents.data() + used, contents.size() - used);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail_file("read", path);
     if (count == 0) break;
@@ -69,11 +64,9 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 OutputFile::OutputFile(std::filesystem::path path)
-    : path_(std::move(path)), descriptor_(open_or_fail(path_, O_WRONLY | O_CREAT | O_EXCL, "create")) {
+    : path_(std::move(path)), file_(open_or_fail(path_, O_WRONLY | O_CREAT | O_EXCL, "create")) {
   buffer_.reserve(kBufferBytes);
 }
-
-OutputFile::~OutputFile() { ::close(descriptor_); }
 
 void OutputFile::write(std::string_view bytes) {
   if (buffer_.size() + bytes.size() > kBufferBytes) flush();
@@ -86,7 +79,7 @@ void OutputFile::write(std::string_view bytes) {
 
 void OutputFile::sync() {
   flush();
-  if (::fsync(descriptor_) != 0) fail_file("sync", path_);
+  if (::fsync(file_.get()) != 0) fail_file("sync", path_);
 }
 
 void OutputFile::flush() {
@@ -96,7 +89,7 @@ void OutputFile::flush() {
 
 void OutputFile::write_through(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
+    const ssize_t count = ::write(file_.get(), bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail_file("write", path_);
     bytes.remove_prefix(static_cast<size_t>(count));
@@ -122,19 +115,19 @@ void write_atomically(const std::filesystem::path& path, std::string_view conten
 }
 
 void sync_path(const std::filesystem::path& path) {
-  const Descriptor file{open_or_fail(path, O_RDONLY, "open")};
-  if (::fsync(file.value) != 0) fail_file("sync", path);
+  const Descriptor file(open_or_fail(path, O_RDONLY, "open"));
+  if (::fsync(file.get()) != 0) fail_file("sync", path);
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
   // Without O_NONBLOCK, opening a pipe by mistake would wait for a writer for ever.
-  const Descriptor file{open_or_fail(path, O_RDONLY | O_NONBLOCK, "map")};
+  const Descriptor file(open_or_fail(path, O_RDONLY | O_NONBLOCK, "map"));
   struct stat status {};
-  if (::fstat(file.value, &status) != 0) fail_file("map", path);
+  if (::fstat(file.get(), &status) != 0) fail_file("map", path);
   if (!S_ISREG(status.st_mode)) fail("cannot map '{}': not a regular file", path.string());
   size_ = static_cast<size_t>(status.st_size);
   if (size_ == 0) return;
-  void* address = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.value, 0);
+  void* address = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.get(), 0);
   if (address == MAP_FAILED) fail_file("map", path);
   data_ = static_cast<std::byte*>(address);
 }

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "formwork/core/descriptor.h"
+
 namespace formwork {
 
 // Throws "cannot VERB 'PATH': REASON" for the current errno.
@@ -19,9 +21,6 @@ class OutputFile {
  public:
   // Creates `path` new: an Error if it exists already.
   explicit OutputFile(std::filesystem::path path);
-  ~OutputFile();
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
 
   void write(std::string_view bytes);
   void write(const void* bytes, size_t count) { write({static_cast<const char*>(bytes), count}); }
@@ -33,7 +32,7 @@ class OutputFile {
   void write_through(std::string_view bytes);
 
   std::filesystem::path path_;
-  int descriptor_;
+  Descriptor file_;
   std::string buffer_;
 };
 

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "formwork/core/descriptor.h"
 #include "formwork/core/error.h"
 #include "formwork/core/file.h"
 
@@ -25,22 +26,18 @@ constexpr const char* kManifest = "checkpoint.json";
 class FolderLock {
  public:
   explicit FolderLock(const fs::path& folder)
-      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (descriptor_ < 0) fail_file("open", folder);
-    while (::flock(descriptor_, LOCK_EX) != 0) {
-      if (errno == EINTR) continue;
-      ::close(descriptor_);
-      fail_file("lock", folder);
+      : folder_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (!folder_.is_open()) fail_file("open", folder);
+    while (::flock(folder_.get(), LOCK_EX) != 0) {
+      if (errno != EINTR) fail_file("lock", folder);
     }
   }
-  ~FolderLock() {
-    ::flock(descriptor_, LOCK_UN);  // also frees it for children that inherited the descriptor
-    ::close(descriptor_);
-  }
+  // Closing alone would leave the lock with children that inherited the descriptor.
+  ~FolderLock() { ::flock(folder_.get(), LOCK_UN); }
   FolderLock(const FolderLock&) = delete;
 
  private:
-  int descriptor_;
+  Descriptor folder_;
 };
 
 std::string step_name(int64_t step) { return fmt::format("{}{:012}", kPrefix, step); }

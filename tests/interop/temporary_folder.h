@@ -12,9 +12,8 @@ namespace formwork {
 
 class TemporaryFolder {
  public:
-  TemporaryFolder()
-      : path_(std::filesystem::temp_directory_path() /
-              fmt::format("formwork-interop-{}-{}", ::getpid(), next_++)) {
+  explicit TemporaryFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path())
+      : path_(parent / fmt::format("formwork-interop-{}-{}", ::getpid(), next_++)) {
     std::filesystem::create_directories(path_);
   }
   ~TemporaryFolder() { std::filesystem::remove_all(path_); }
