@@ -1,6 +1,6 @@
 #include "formwork/core/axis.h"
 
-#include <fmt/format.h>
+#include "formwork/core/error.h"
 
 namespace formwork {
 
@@ -18,6 +18,12 @@ int64_t Dim::size() const {
     total += product;
   }
   return total;
+}
+
+int64_t Dim::stored() const {
+  if (size() % grain)
+    fail("dimension {} of size {} is not a multiple of its groups of {}", describe(), size(), grain);
+  return size() / grain;
 }
 
 bool Dim::carries(const std::string& axis) const {

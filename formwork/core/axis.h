@@ -15,13 +15,15 @@ const char* group_name(Group group);
 struct Axis {
   std::string name;  // "residual", "layers.3.channel.hidden"; empty for a dimension that nothing shares
   int64_t size = 0;
+  int64_t original = 0;  // before surgery: what the options asked for; 0: as `size`
+  int64_t asked() const { return original ? original : size; }
 };
 
 // One dimension of a parameter: a concatenation of segments, each a product of axes (first axis slowest).
 // A fused qkv output is {{kv_heads, group, head_width}, {kv_heads, head_width}, {kv_heads, head_width}}.
-// `grain` > 1: the dimension is stored in groups of that many entries, which only move together (int4
-// groups, N:M patterns). `writes`: the parameter produces this axis (rather than consuming it), which
-// decides whether an invertible change of basis acts by its matrix or by its inverse.
+// `grain` > 1: each stored entry stands for that many entries, which only move together (int4 groups).
+// `writes`: the parameter produces this axis (rather than consuming it), which decides whether an invertible
+// change of basis acts by its matrix or by its inverse.
 struct Dim {
   std::vector<std::vector<Axis>> segments;
   int64_t grain = 1;
@@ -43,6 +45,7 @@ struct Dim {
   static Dim plain(int64_t size) { return Dim(Axis{"", size}); }
 
   int64_t size() const;
+  int64_t stored() const;  // entries of the tensor: size / grain
   bool carries(const std::string& axis) const;
   std::string describe() const;  // "kv_heads*head_width + ..."
 };

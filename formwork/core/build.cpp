@@ -20,17 +20,28 @@ Build Build::at(const std::string& suffix) const {
   return child;
 }
 
+PartSpec Build::resolve(const PartSpec& spec) const {
+  const Json* entry = lookup(inventory_->spec.parts, path_);
+  return entry ? PartSpec::from_json(*entry, "parts." + path_) : spec;
+}
+
 Axis Build::axis(const std::string& suffix, int64_t size, Group group) const {
   return global_axis(name(suffix), size, group);
 }
 
 Axis Build::global_axis(const std::string& full, int64_t size, Group group) const {
+  const int64_t asked = size;
   if (const auto it = inventory_->spec.axes.find(full); it != inventory_->spec.axes.end())
     size = it->get<int64_t>();
   auto [entry, fresh] = inventory_->axes.try_emplace(full, AxisInfo{size, group, ""});
   if (!fresh && entry->second.size != size)
     fail("axis '{}' has size {} in one place and {} in another ({})", full, entry->second.size, size, path_);
-  return {full, size};
+  return {full, size, asked};
+}
+
+Axis Build::stream(const std::string& full, int64_t size) const {
+  inventory_->streams.insert(full);
+  return global_axis(full, size);
 }
 
 void Build::restrict(const Axis& axis, Group group, const std::string& reason) const {
@@ -86,7 +97,7 @@ Param* Build::param(const std::string& suffix, std::vector<Dim> dims, Rule rule)
   param.dims = std::move(dims);
   param.rule = std::move(rule);
   std::vector<int64_t> shape;
-  for (const auto& dim : param.dims) shape.push_back(dim.size());
+  for (const auto& dim : param.dims) shape.push_back(dim.stored());
   const bool castable = param.rule.dtype == at::kFloat && !param.rule.keep_dtype;
   const auto options = at::TensorOptions(castable ? inventory.dtype : param.rule.dtype)
                            .device(inventory.allocate ? at::kCPU : at::kMeta);

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct AxisInfo {
 struct NormInfo {
   std::string path;
   std::string type;
+  std::string axis;  // that it normalizes over
+  Json options;      // all of them
   Slot output = -1;
   std::string gain, bias;  // parameter names; empty where there is none
 };
@@ -47,6 +50,7 @@ struct Inventory {
   std::deque<Param> params;
   std::map<std::string, Param*> by_name;  // shared names lead to one Param
   std::map<std::string, AxisInfo> axes;
+  std::set<std::string> streams;  // the axes of streams between blocks
   TapNames taps;
   std::vector<Axis> tap_axes;  // of the last dimension of each tap; unnamed where the part did not say
   std::vector<LinearMap*> maps;
@@ -78,10 +82,15 @@ class Build {
   }
   Inventory& inventory() const { return *inventory_; }
 
+  // What the Spec's "parts" table puts in the place of `spec` at this path (absent: an empty PartSpec).
+  PartSpec resolve(const PartSpec& spec) const;
+
   // An axis of this part; the Spec's table overrides the size that the options ask for.
   Axis axis(const std::string& suffix, int64_t size, Group group = Group::invertible) const;
   // An axis of the whole model, by its full name.
   Axis global_axis(const std::string& name, int64_t size, Group group = Group::invertible) const;
+  // An axis of a stream between blocks.
+  Axis stream(const std::string& full, int64_t size) const;
   // Lowers what may be done to an axis, with the reason that a refusal will give.
   void restrict(const Axis& axis, Group group, const std::string& reason) const;
 

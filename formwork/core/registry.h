@@ -39,7 +39,8 @@ class Registry {
     return found->second;
   }
   static std::unique_ptr<Kind> make(Build& build, const PartSpec& spec) {
-    return find(spec.type, build.path()).make(build, spec.options);
+    const PartSpec chosen = build.resolve(spec);
+    return find(chosen.type, build.path()).make(build, chosen.options);
   }
   template <class T>
   static bool add(const char* name, const char* doc) {

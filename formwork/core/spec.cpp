@@ -7,7 +7,7 @@
 namespace formwork {
 
 Spec Spec::from_json(const Json& json, const std::string& where) {
-  static const std::vector<std::string> keys = {"formwork", "model",  "linear",  "axes",
+  static const std::vector<std::string> keys = {"formwork", "model",  "linear",  "parts", "axes",
                                                 "sources",  "attach", "history", "meta"};
   if (!json.is_object()) fail("{}: expected a Spec (a JSON object), found {}", where, json.type_name());
   for (const auto& [key, value] : json.items())
@@ -27,6 +27,7 @@ Spec Spec::from_json(const Json& json, const std::string& where) {
     into = json[key];
   };
   take("linear", spec.linear, false);
+  take("parts", spec.parts, false);
   take("axes", spec.axes, false);
   take("sources", spec.sources, false);
   take("attach", spec.attach, false);
@@ -56,6 +57,7 @@ Json Spec::to_json() const {
     if (!value.empty()) json[key] = value;
   };
   put("linear", linear);
+  put("parts", parts);
   put("axes", axes);
   put("sources", sources);
   put("attach", attach);

@@ -3,7 +3,8 @@
 //   {"formwork": 1,
 //    "model":   {"type": "decoder", "vocab": 256, "width": 64, ...},   the template and its parts
 //    "linear":  {"layers.*.channel.up": {"type": "low_rank", "rank": 16}},  how maps are represented
-//    "axes":    {"layers.3.mixer.kv_heads": 2},                        sizes after surgery, by axis name
+//    "parts":   {"layers.3.mixer": null, "layers.*.mixer.norm": "rms_norm"},  parts exchanged or left out, by
+//    path "axes":    {"layers.3.mixer.kv_heads": 2},                        sizes after surgery, by axis name
 //    "sources": {"layers.1.*": {"type": "shared", "with": "layers.0.*"}},
 //    "attach":  {"layers.*.mixer.out": {"type": "adapter", "width": 8}},  trainable parts on taps
 //    "history": [...],                                                 transforms applied, in order
@@ -22,6 +23,7 @@ struct Spec {
 
   PartSpec model;
   Json linear = Json::object();
+  Json parts = Json::object();
   Json axes = Json::object();
   Json sources = Json::object();
   Json attach = Json::object();

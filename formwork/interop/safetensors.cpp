@@ -105,7 +105,7 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
                        const std::map<std::string, std::string>& metadata) {
   std::vector<SafetensorsSlot> slots;
   for (const auto& [name, tensor] : tensors) {
-    check_writable(tensor, fmt::format("{}: tensor '{}'", path.string(), printable(name)));
+    check_writable(tensor, fmt::format("{}: tensor '{}'", path.string(), escaped(name)));
     slots.push_back({name, {safetensors_dtype_name(tensor.scalar_type()), tensor.sizes().vec()}});
   }
   const std::string header = format_safetensors_header(slots, metadata, path.string());

@@ -26,7 +26,7 @@ size_t dtype_rank(const std::string& name) {
   std::vector<std::string> names;
   for (const auto& known : safetensors_dtypes()) names.emplace_back(known.name);
   try {
-    fail_unknown("dtype", printable(dtype), names);
+    fail_unknown("dtype", escaped(dtype), names);
   } catch (const Error& error) {
     fail("{}: {}", where, error.what());
   }
@@ -73,7 +73,7 @@ void check_tiling(const SafetensorsHeader& header, uint64_t data_bytes, const st
   uint64_t next = 0;
   std::string before = "the header";
   for (const Item* item : order) {
-    const std::string name = "'" + printable(item->first) + "'";
+    const std::string name = "'" + escaped(item->first) + "'";
     if (item->second.begin < next) {
       fail("{}: tensors {} and {} overlap at data byte {}", path, before, name, item->second.begin);
     }
@@ -115,7 +115,7 @@ std::string quoted(const std::string& text, const std::string& path) {
   try {
     return nlohmann::json(text).dump();
   } catch (const nlohmann::json::exception&) {
-    fail("{}: name or metadata '{}' is not valid UTF-8", path, printable(text));
+    fail("{}: name or metadata '{}' is not valid UTF-8", path, escaped(text));
   }
 }
 
@@ -143,7 +143,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view file, const std::str
   header.data_start = kLengthBytes + text.size();
   const uint64_t data_bytes = file.size() - header.data_start;
   for (const auto& [name, entry] : header.entries) {
-    check_entry(entry, data_bytes, fmt::format("{}: tensor '{}'", path, printable(name)));
+    check_entry(entry, data_bytes, fmt::format("{}: tensor '{}'", path, escaped(name)));
   }
   check_tiling(header, data_bytes, path);
   return header;
@@ -162,7 +162,7 @@ std::string format_safetensors_header(std::vector<SafetensorsSlot>& slots,
   for (auto& [name, entry] : slots) {
     if (name == "__metadata__") fail("{}: '__metadata__' is reserved and cannot name a tensor", path);
     entry.begin = next;
-    entry.end = next += expected_bytes(entry, fmt::format("{}: tensor '{}'", path, printable(name)));
+    entry.end = next += expected_bytes(entry, fmt::format("{}: tensor '{}'", path, escaped(name)));
     members.push_back(fmt::format("{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
                                   quoted(name, path), entry.dtype, fmt::join(entry.shape, ","), entry.begin,
                                   entry.end));
@@ -178,7 +178,7 @@ std::string format_safetensors_header(std::vector<SafetensorsSlot>& slots,
   return bytes + text;
 }
 
-std::string printable(std::string_view text) {
+std::string escaped(std::string_view text) {
   constexpr size_t kMaxShown = 120;
   std::string shown;
   for (const unsigned char c : text.substr(0, kMaxShown)) {

@@ -48,6 +48,6 @@ std::string format_safetensors_header(std::vector<SafetensorsSlot>& slots,
                                       const std::string& path);
 
 // `text` cut to a line's length, with control characters and bytes that are not ASCII shown as \xNN.
-std::string printable(std::string_view text);
+std::string escaped(std::string_view text);
 
 }  // namespace formwork

@@ -67,14 +67,14 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   bool key(std::string& value) override {
     if (place_ == Place::kHeader) {
       name_ = value;
-      if (!names_.insert(value).second) fail("{}: duplicate name '{}'", path_, printable(value));
+      if (!names_.insert(value).second) fail("{}: duplicate name '{}'", path_, escaped(value));
       return true;
     }
     if (place_ == Place::kTensor && value != "dtype" && value != "shape" && value != "data_offsets") {
-      fail("{}: unknown field '{}'; known: dtype, shape, data_offsets", where(), printable(value));
+      fail("{}: unknown field '{}'; known: dtype, shape, data_offsets", where(), escaped(value));
     }
     field_ = value;
-    if (!fields_.insert(value).second) fail("{}: duplicate field '{}'", where(), printable(value));
+    if (!fields_.insert(value).second) fail("{}: duplicate field '{}'", where(), escaped(value));
     return true;
   }
 
@@ -100,27 +100,27 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     const std::string_view message = error.what();
     const size_t reason = message.find(": ");
     fail("{}: bad JSON at header byte {}: {}", path_, position,
-         printable(message.substr(reason == std::string_view::npos ? 0 : reason + 2)));
+         escaped(message.substr(reason == std::string_view::npos ? 0 : reason + 2)));
   }
 
  private:
-  std::string where() const { return fmt::format("{}: tensor '{}'", path_, printable(name_)); }
+  std::string where() const { return fmt::format("{}: tensor '{}'", path_, escaped(name_)); }
 
   bool unexpected(const std::string& found) const {
     switch (place_) {
       case Place::kOutside:
-        fail("{}: header is {}, expected an object", path_, printable(found));
+        fail("{}: header is {}, expected an object", path_, escaped(found));
       case Place::kHeader:
-        fail("{}: expected an object, found {}", where(), printable(found));
+        fail("{}: expected an object, found {}", where(), escaped(found));
       case Place::kMetadata:
-        fail("{}: metadata '{}' must be a string, found {}", path_, printable(field_), printable(found));
+        fail("{}: metadata '{}' must be a string, found {}", path_, escaped(field_), escaped(found));
       case Place::kTensor:
-        fail("{}: {} cannot be {}", where(), field_, printable(found));
+        fail("{}: {} cannot be {}", where(), field_, escaped(found));
       case Place::kShape:
       case Place::kOffsets:
         break;
     }
-    fail("{}: {} must hold whole numbers >= 0, found {}", where(), field_, printable(found));
+    fail("{}: {} must hold whole numbers >= 0, found {}", where(), field_, escaped(found));
   }
 
   void finish_tensor() {

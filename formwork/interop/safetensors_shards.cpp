@@ -32,7 +32,7 @@ nlohmann::json parse_index(const fs::path& path) {
   try {
     return nlohmann::json::parse(read_file(path));
   } catch (const nlohmann::json::exception& error) {
-    fail("{}: bad JSON: {}", path.string(), printable(error.what()));
+    fail("{}: bad JSON: {}", path.string(), escaped(error.what()));
   }
 }
 
@@ -40,7 +40,7 @@ nlohmann::json parse_index(const fs::path& path) {
 void check_shard_name(const std::string& name, const std::string& index) {
   const fs::path path(name);
   if (name.empty() || path != path.filename() || name == "..") {
-    fail("{}: shard '{}' is not a file name in the same folder", index, printable(name));
+    fail("{}: shard '{}' is not a file name in the same folder", index, escaped(name));
   }
 }
 
@@ -69,14 +69,14 @@ void SafetensorsShards::open_index(const fs::path& path) {
     fail("{}: expected an object with a \"weight_map\" object", path_);
   }
   for (const auto& [name, value] : weights->items()) {
-    if (!value.is_string()) fail("{}: weight_map of '{}' must be a file name", path_, printable(name));
+    if (!value.is_string()) fail("{}: weight_map of '{}' must be a file name", path_, escaped(name));
     const auto file_name = value.get<std::string>();
     check_shard_name(file_name, path_);
     if (!shards_.contains(file_name)) {
       shards_.emplace(file_name, SafetensorsFile(path.parent_path() / file_name));
     }
     if (!shards_.at(file_name).contains(name)) {
-      fail("{}: shard '{}' does not hold tensor '{}'", path_, file_name, printable(name));
+      fail("{}: shard '{}' does not hold tensor '{}'", path_, file_name, escaped(name));
     }
     homes_.emplace(name, file_name);
   }

@@ -75,14 +75,21 @@ int64_t LinearMap::bytes() const {
 
 namespace {
 
-std::unique_ptr<LinearMap> make_from(const Build& build, const std::string& name, const LinearNeed& need,
+std::unique_ptr<LinearMap> make_from(const Build& build, const std::string& name, LinearNeed need,
                                      const PartSpec& spec) {
   Build child = build.at(name);
   auto& table = Registry<LinearMap>::entries();
   const auto found = table.find(spec.type);
   if (found == table.end())
     fail_unknown(child.path() + ": linear map", spec.type, Registry<LinearMap>::names());
-  auto map = found->second.make(child, need, spec.options);
+  Json options = spec.options;
+  if (const auto bias = options.find("bias"); bias != options.end()) {
+    if (!bias->is_boolean())
+      fail("linear map of {}: option 'bias' must be true or false, found {}", child.path(), bias->dump());
+    need.bias = bias->get<bool>();
+    options.erase(bias);
+  }
+  auto map = found->second.make(child, need, options);
   build.inventory().maps.push_back(map.get());
   return map;
 }

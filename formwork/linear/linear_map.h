@@ -114,7 +114,9 @@ class Registry<LinearMap> {
   }
 };
 
-// Builds the map `name` below `build`, in the representation that the Spec's table gives it.
+// Builds the map `name` below `build`, in the representation that the Spec's table gives it. The table's
+// entry may say "bias": true for any representation, which gives a map the bias that its part did not ask
+// for.
 std::unique_ptr<LinearMap> make_linear(const Build& build, const std::string& name, LinearNeed need);
 // As make_linear, but null (an identity) unless the Spec's table names it: residual shortcuts.
 std::unique_ptr<LinearMap> make_optional_linear(const Build& build, const std::string& name, LinearNeed need);

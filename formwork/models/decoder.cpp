@@ -30,7 +30,7 @@ class Decoder final : public Model {
 
   Decoder(Build& build, const Options& options) {
     Build root = build;
-    root.in = root.out = build.global_axis("residual", options.width);
+    root.in = root.out = build.stream("residual", options.width);
     root.causal = true;
     TokenStem::Options stem;
     stem.vocab = options.vocab, stem.position = options.position, stem.norm = options.stem_norm;

@@ -24,7 +24,7 @@ class LayerNorm final : public Norm {
     rule.init = init::zeros();
     if (options.bias) bias_ = build.param("bias", {build.in}, rule);
     build.restrict(build.in, Group::permute, "LayerNorm subtracts the mean over channels");
-    enter(build, "layer_norm", gain_, bias_);
+    enter(build, "layer_norm", options_json(options), gain_, bias_);
   }
 
  protected:

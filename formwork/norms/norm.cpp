@@ -4,9 +4,10 @@ namespace formwork {
 
 FORMWORK_KIND(Norm);
 
-void Norm::enter(Build& build, const std::string& type, const Param* gain, const Param* bias) const {
+void Norm::enter(Build& build, const std::string& type, const Json& options, const Param* gain,
+                 const Param* bias) const {
   build.inventory().norms.push_back(
-      {build.path(), type, output_, gain ? gain->name : "", bias ? bias->name : ""});
+      {build.path(), type, build.in.name, options, output_, gain ? gain->name : "", bias ? bias->name : ""});
 }
 
 }  // namespace formwork

@@ -16,7 +16,8 @@ class Norm : public Part {
 
  protected:
   virtual Tensor normalize(Context& ctx, const Tensor& x) = 0;
-  void enter(Build& build, const std::string& type, const Param* gain, const Param* bias) const;
+  void enter(Build& build, const std::string& type, const Json& options, const Param* gain,
+             const Param* bias) const;
 
  private:
   Slot output_;

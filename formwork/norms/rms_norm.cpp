@@ -9,17 +9,15 @@ class RmsNorm final : public Norm {
   struct Options {
     double eps = 1e-5;
     bool gain = true;
-    int64_t divisor = 0;
     void describe(Fields& f) {
       f.number("eps", eps, "added to the mean square", 0, 1);
       f.flag("gain", gain, "multiply by a learned gain");
-      f.integer("divisor", divisor,
-                "divide the sum of squares by this instead of the width (sliced streams)");
     }
   };
 
   RmsNorm(Build& build, const Options& options) : Norm(build), options_(options) {
-    width_ = options.divisor ? options.divisor : build.in.size;
+    // The width before any channel was cut: a cut channel then counts as a zero.
+    width_ = build.in.asked();
     if (options.gain) {
       Rule rule;
       rule.init = init::ones();
@@ -28,7 +26,7 @@ class RmsNorm final : public Norm {
       build.restrict(build.in, Group::permute, "RMSNorm has a gain for each channel");
     }
     build.restrict(build.in, Group::orthogonal, "RMSNorm keeps its value only under rotations");
-    enter(build, "rms_norm", gain_, nullptr);
+    enter(build, "rms_norm", options_json(options), gain_, nullptr);
   }
 
  protected:

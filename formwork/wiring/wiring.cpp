@@ -8,7 +8,7 @@ ResidualStep::ResidualStep(Build& build, const LayerOptions& options)
     : options_(options), path_(build.path()) {
   // The table is asked before the axis is named: without a shortcut the stream keeps its axis.
   const bool cut = build.inventory().spec.linear.contains(build.name("shortcut"));
-  out_ = cut ? build.axis("stream", build.in.size) : build.in;
+  out_ = cut ? build.stream(build.name("stream"), build.in.asked()) : build.in;
   build.out = out_;
   LinearNeed need;
   need.role = Role::shortcut, need.in = build.in, need.out = out_;

@@ -82,8 +82,8 @@ class ResidualWiring final : public Wiring {
   struct Options : LayerOptions {};
   ResidualWiring(Build& build, const Options& options) : out_(build.in) {
     const auto add = [&](const char* name, const PartSpec& mixer, const PartSpec& channel) {
-      if (!mixer && !channel) return;
       Build child = build.at(name);
+      if (!child.resolve(mixer ? mixer : channel)) return;
       child.in = child.out = out_;
       auto step = std::make_unique<S>(child, options, mixer, channel);
       out_ = step->out();

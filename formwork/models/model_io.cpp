@@ -1,0 +1,75 @@
+#include "formwork/models/model_io.h"
+
+#include <filesystem>
+
+#include "formwork/core/file.h"
+
+namespace formwork {
+
+TensorMap model_tensors(const Model& model) {
+  TensorMap tensors;
+  for (const auto& param : model.inventory().params)
+    if (param.value.defined()) tensors[param.name] = param.value.detach();
+  return tensors;
+}
+
+namespace {
+
+void check_names(const Model& model, const TensorMap& tensors, const std::string& where) {
+  std::vector<std::string> missing, unexpected;
+  std::map<std::string, bool> known;
+  for (const auto& param : model.inventory().params) {
+    known[param.name] = true;
+    if (!tensors.count(param.name)) missing.push_back(param.name);
+  }
+  for (const auto& [name, tensor] : tensors)
+    if (!known.count(name)) unexpected.push_back(name);
+  const auto first = [](const std::vector<std::string>& names) {
+    const auto shown =
+        std::vector<std::string>(names.begin(), names.begin() + std::min<size_t>(3, names.size()));
+    return fmt::format("{}{}", fmt::join(shown, ", "),
+                       names.size() > 3 ? fmt::format(" and {} more", names.size() - 3) : "");
+  };
+  if (missing.empty() && unexpected.empty()) return;
+  fail("{}: weights do not fit the Spec: missing {}; unexpected {}", where,
+       missing.empty() ? "none" : first(missing), unexpected.empty() ? "none" : first(unexpected));
+}
+
+}  // namespace
+
+void load_tensors(Model& model, const TensorMap& tensors, const std::string& where) {
+  check_names(model, tensors, where);
+  for (auto& param : model.inventory().params) {
+    const auto& tensor = tensors.at(param.name);
+    std::vector<int64_t> shape;
+    for (const auto& dim : param.dims) shape.push_back(dim.stored());
+    if (tensor.sizes() != at::IntArrayRef(shape))
+      fail("{}: '{}': expected shape [{}], found [{}]", where, param.name, fmt::join(shape, ", "),
+           fmt::join(tensor.sizes().vec(), ", "));
+    if (tensor.is_floating_point() != at::isFloatingType(param.rule.dtype))
+      fail("{}: '{}': expected dtype {}, found {}", where, param.name, c10::toString(param.rule.dtype),
+           c10::toString(tensor.scalar_type()));
+    param.value = tensor.detach();
+    if (!param.rule.frozen && param.value.is_floating_point()) param.value.set_requires_grad(true);
+  }
+}
+
+void save_model(const Model& model, const std::string& folder) {
+  std::filesystem::create_directories(folder);
+  write_safetensors(folder + "/model.safetensors", model_tensors(model));
+  write_atomically(folder + "/formwork.json", model.spec().to_json().dump(2) + "\n");
+}
+
+std::shared_ptr<Model> load_model(const std::string& folder) {
+  const auto spec = Spec::from_file(folder + "/formwork.json");
+  auto model = build_model(spec, 0, at::kFloat, /*allocate=*/false);
+  load_tensors(*model, read_safetensors(folder), folder);
+  return model;
+}
+
+int64_t bytes_on_disk(const std::string& folder) {
+  return static_cast<int64_t>(std::filesystem::file_size(folder + "/model.safetensors") +
+                              std::filesystem::file_size(folder + "/formwork.json"));
+}
+
+}  // namespace formwork

@@ -1,0 +1,181 @@
+#include "formwork/transforms/edit.h"
+
+namespace formwork {
+namespace {
+
+// Applies `change` along every place where `axis` is a factor of dimension `dim`; sizes as they are now.
+Tensor change_axis(const Tensor& tensor, int64_t dim, const Dim& axes, const std::string& axis,
+                   const std::function<int64_t(const Axis&)>& size_of,
+                   const std::function<Tensor(const Tensor&, int64_t)>& change) {
+  std::vector<Tensor> parts;
+  int64_t offset = 0;
+  for (const auto& segment : axes.segments) {
+    std::vector<int64_t> factors;
+    int64_t length = 1;
+    for (const auto& factor : segment) {
+      factors.push_back(size_of(factor));
+      length *= factors.back();
+    }
+    auto part = tensor.narrow(dim, offset, length).unflatten(dim, factors);
+    offset += length;
+    for (size_t k = 0; k < segment.size(); ++k)
+      if (segment[k].name == axis) part = change(part, dim + static_cast<int64_t>(k));
+    const auto last = dim + static_cast<int64_t>(segment.size()) - 1;
+    parts.push_back(last > dim ? part.flatten(dim, last) : part);
+  }
+  return parts.size() == 1 ? parts[0] : at::cat(parts, dim);
+}
+
+}  // namespace
+
+Edit::Edit(const Model& model) : model_(&model), spec_(model.spec()), tensors_(model_tensors(model)) {
+  for (const auto& [name, info] : model.inventory().axes) sizes_[name] = info.size;
+}
+
+Tensor& Edit::tensor(const std::string& name) {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) {
+    std::vector<std::string> names;
+    for (const auto& [key, value] : tensors_) names.push_back(key);
+    fail_unknown("tensor", name, names);
+  }
+  changed_ = true;
+  return found->second;
+}
+
+int64_t Edit::axis_size(const std::string& axis) const {
+  const auto found = sizes_.find(axis);
+  if (found != sizes_.end()) return found->second;
+  std::vector<std::string> names;
+  for (const auto& [key, value] : sizes_) names.push_back(key);
+  fail_unknown("axis", axis, names);
+}
+
+void Edit::require(const std::string& axis, Group group, const char* operation) const {
+  axis_size(axis);
+  const auto& info = model_->inventory().axes.at(axis);
+  if (info.group < group)
+    fail("axis '{}' cannot be {}: it allows at most '{}' ({})", axis, operation, group_name(info.group),
+         info.reason);
+}
+
+void Edit::for_each_carrier(const std::string& axis, const Change& change) {
+  for (const auto& param : model_->inventory().params) {
+    const auto found = tensors_.find(param.name);
+    if (found == tensors_.end()) continue;
+    for (size_t d = 0; d < param.dims.size(); ++d)
+      if (param.dims[d].carries(axis))
+        found->second = change(found->second, static_cast<int64_t>(d), param.dims[d]);
+  }
+  changed_ = true;
+}
+
+void Edit::select(const std::string& axis, const Tensor& index) {
+  require(axis, Group::permute, "cut or permuted");
+  const int64_t size = axis_size(axis);
+  if (index.numel() && (index.min().item<int64_t>() < 0 || index.max().item<int64_t>() >= size))
+    fail("axis '{}': an index is outside its size of {}", axis, size);
+  const auto size_of = [&](const Axis& factor) {
+    return factor.name.empty() ? factor.size : sizes_.at(factor.name);
+  };
+  for_each_carrier(axis, [&](const Tensor& tensor, int64_t dim, const Dim& axes) {
+    if (axes.grain == 1)
+      return change_axis(tensor, dim, axes, axis, size_of,
+                         [&](const Tensor& part, int64_t d) { return part.index_select(d, index); });
+    const auto groups = index.reshape({-1, axes.grain});
+    const auto first = groups.select(1, 0).div(axes.grain, "floor");
+    const auto whole = first.unsqueeze(1) * axes.grain + at::arange(axes.grain, index.options());
+    if (index.numel() % axes.grain || axes.segments.size() != 1 || axes.segments[0].size() != 1 ||
+        !at::equal(whole, groups))
+      fail("axis '{}' is stored in groups of {} and only whole groups can move", axis, axes.grain);
+    return tensor.index_select(dim, first);
+  });
+  sizes_[axis] = index.numel();
+  spec_.axes[axis] = index.numel();
+}
+
+void Edit::rotate(const std::string& axis, const Tensor& basis) {
+  require(axis, Group::orthogonal, "rotated");
+  const int64_t size = axis_size(axis);
+  if (basis.dim() != 2 || basis.size(0) != size)
+    fail("axis '{}' of size {} cannot be rotated by a basis of {} rows", axis, size, basis.size(0));
+  const auto size_of = [&](const Axis& factor) {
+    return factor.name.empty() ? factor.size : sizes_.at(factor.name);
+  };
+  for_each_carrier(axis, [&](const Tensor& tensor, int64_t dim, const Dim& axes) {
+    if (!tensor.is_floating_point())
+      fail("axis '{}' is carried by integer codes: dequantize before rotating", axis);
+    const auto dtype = tensor.scalar_type();
+    return change_axis(tensor.to(at::kDouble), dim, axes, axis, size_of,
+                       [&](const Tensor& part, int64_t d) {
+                         return part.movedim(d, -1).matmul(basis.to(at::kDouble)).movedim(-1, d);
+                       })
+        .to(dtype);
+  });
+  sizes_[axis] = basis.size(1);
+  if (basis.size(1) != size) spec_.axes[axis] = basis.size(1);
+}
+
+void Edit::replace(const LinearMap& map, const PartSpec& representation, const TensorMap& tensors) {
+  for (const auto& [copy, original] : model_->inventory().ties)
+    if (original.rfind(map.path() + ".", 0) == 0)
+      fail("map '{}' is shared with '{}': untie it first", map.path(), copy);
+  for (const Param* param : map.params())
+    if (param != map.bias() || tensors.count("bias")) tensors_.erase(param->name);
+  for (const auto& [name, tensor] : tensors) tensors_[map.path() + "." + name] = tensor.detach().contiguous();
+  Json entry = representation.to_json();
+  const bool had_bias = map.bias() != nullptr;
+  if (tensors.count("bias") && !had_bias) {
+    entry = Json{{"type", representation.type}, {"bias", true}};
+    entry.update(representation.options);
+  } else if (const Json* before = lookup(spec_.linear, map.path());
+             before && before->is_object() && before->contains("bias")) {
+    entry = Json{{"type", representation.type}, {"bias", (*before)["bias"]}};
+    entry.update(representation.options);
+  }
+  spec_.linear[map.path()] = entry;
+  changed_ = true;
+}
+
+void Edit::drop(const std::string& path) {
+  if (!model_->inventory().parts.count(path)) {
+    std::vector<std::string> names;
+    for (const auto& [name, part] : model_->inventory().parts) names.push_back(name);
+    fail_unknown("part", path, names);
+  }
+  spec_.parts[path] = nullptr;
+  const auto below = [&](const std::string& name) { return name.rfind(path + ".", 0) == 0; };
+  std::erase_if(tensors_, [&](const auto& entry) { return below(entry.first); });
+  const auto prune = [&](Json& table) {
+    Json kept = Json::object();
+    for (const auto& [key, value] : table.items())
+      if (!below(key)) kept[key] = value;
+    table = kept;
+  };
+  prune(spec_.linear);
+  prune(spec_.axes);
+  prune(spec_.attach);
+  changed_ = true;
+}
+
+void Edit::untie() {
+  const auto& ties = model_->inventory().ties;
+  for (const auto& [copy, original] : ties) {
+    if (spec_.model.options.contains("tie") || copy.rfind("head", 0) == 0) spec_.model.options["tie"] = false;
+    tensors_[copy] = tensors_.at(original).clone();
+    changed_ = true;
+  }
+}
+
+void Edit::record(const std::string& transform, const Json& options) {
+  spec_.history.push_back({{"transform", transform}, {"options", options}});
+}
+
+std::shared_ptr<Model> Edit::finish() {
+  if (!changed_) fail("the transform changed nothing");
+  auto model = build_model(spec_, model_->inventory().seed, at::kFloat, /*allocate=*/false);
+  load_tensors(*model, tensors_, "after surgery");
+  return model;
+}
+
+}  // namespace formwork
