@@ -3,7 +3,7 @@
 #include "formwork/kernels/cpu/selective_scan.h"
 
 #include <ATen/Parallel.h>
-#include <hwy/foreach_target.h>
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
 
 #include "formwork/core/error.h"
 #include "formwork/kernels/cpu/selective_scan_inl.h"

@@ -1,7 +1,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "formwork/kernels/cpu/selective_scan_backward.cpp"
 #include <ATen/Parallel.h>
-#include <hwy/foreach_target.h>
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
 
 #include "formwork/kernels/cpu/selective_scan.h"
 #include "formwork/kernels/cpu/selective_scan_inl.h"
