@@ -1,0 +1,172 @@
+#include "formwork/kernels/cpu/cross_entropy.h"
+
+#include "formwork/core/error.h"
+#include "formwork/kernels/cpu/parallel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "formwork/kernels/cpu/cross_entropy.cpp"
+#include "hwy/foreach_target.h"
+// foreach_target comes first.
+#include "formwork/kernels/cpu/math-inl.h"
+
+#ifndef FORMWORK_KERNELS_CPU_CROSS_ENTROPY_TYPES
+#define FORMWORK_KERNELS_CPU_CROSS_ENTROPY_TYPES
+namespace formwork {
+template <class T>
+struct CrossEntropyKernels {
+  T (*logsumexp)(std::int64_t, const T*);
+  void (*gradient)(std::int64_t, T*, std::int64_t, T, T);
+};
+}  // namespace formwork
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace formwork {
+namespace HWY_NAMESPACE {
+
+template <class T>
+T row_maximum(std::int64_t n, const T* x) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = hn::Lanes(d);
+  auto most = hn::Set(d, -std::numeric_limits<T>::infinity());
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) most = hn::Max(most, hn::LoadU(d, x + i));
+  T result = hn::GetLane(hn::MaxOfLanes(d, most));
+  for (; i < n; ++i) result = x[i] > result ? x[i] : result;
+  return result;
+}
+
+// The sum of e^(x - most).
+template <class T>
+T row_exponentials(std::int64_t n, const T* x, T most) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = hn::Lanes(d);
+  const auto shift = hn::Set(d, most);
+  auto sum = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) sum = hn::Add(sum, exp_of(d, hn::Sub(hn::LoadU(d, x + i), shift)));
+  T rest = 0;
+  for (; i < n; ++i) rest += std::exp(x[i] - most);
+  return sum_lanes(d, sum) + rest;
+}
+
+// Blocks that stay in the first cache make the maximum and the sum one pass over memory.
+template <class T>
+T row_logsumexp(std::int64_t n, const T* x) {
+  constexpr std::int64_t kBlock = 2048;
+  constexpr T kNothing = -std::numeric_limits<T>::infinity();
+  T most = kNothing, sum = 0;
+  for (std::int64_t i = 0; i < n; i += kBlock) {
+    const std::int64_t size = n - i < kBlock ? n - i : kBlock;
+    const T block = row_maximum<T>(size, x + i);
+    if (block > most) {
+      sum = most == kNothing ? T(0) : sum * std::exp(most - block);
+      most = block;
+    }
+    if (most != kNothing) sum += row_exponentials<T>(size, x + i, most);
+  }
+  return most == kNothing ? most : most + std::log(sum);
+}
+
+template <class T>
+void row_gradient(std::int64_t n, T* x, std::int64_t target, T logsumexp, T scale) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = hn::Lanes(d);
+  const auto shift = hn::Set(d, logsumexp), factor = hn::Set(d, scale);
+  for (std::int64_t i = 0; i < n; i += lanes) {
+    const auto v = exp_of(d, hn::Sub(load_some(d, x + i, n - i), shift));
+    store_some(d, hn::Mul(v, factor), x + i, n - i);
+  }
+  x[target] -= scale;
+}
+
+CrossEntropyKernels<float> entropy_float() { return {&row_logsumexp<float>, &row_gradient<float>}; }
+CrossEntropyKernels<double> entropy_double() { return {&row_logsumexp<double>, &row_gradient<double>}; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace formwork
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace formwork {
+
+HWY_EXPORT(entropy_float);
+HWY_EXPORT(entropy_double);
+
+template <class T>
+static CrossEntropyKernels<T> entropy() {
+  if constexpr (sizeof(T) == 4)
+    return HWY_DYNAMIC_DISPATCH(entropy_float)();
+  else
+    return HWY_DYNAMIC_DISPATCH(entropy_double)();
+}
+
+static void check_targets(const CrossEntropy& shape, const std::int64_t* targets) {
+  for (std::int64_t row = 0; row < shape.rows; ++row)
+    if (targets[row] != shape.ignore && (targets[row] < 0 || targets[row] >= shape.classes))
+      fail("cross-entropy: expected targets in [0, {}) or {}, found {} in row {}", shape.classes,
+           shape.ignore, targets[row], row);
+}
+
+static std::int64_t entropy_grain(const CrossEntropy& shape) { return 1 + 8192 / (shape.classes + 1); }
+
+template <class T>
+void cross_entropy_forward(const CrossEntropy& shape, const T* logits, const std::int64_t* targets, T* losses,
+                           T* logsumexp) {
+  check_targets(shape, targets);
+  const auto kernels = entropy<T>();
+  parallel_for(0, shape.rows, entropy_grain(shape), [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t row = first; row < last; ++row) {
+      const T* x = logits + row * shape.stride;
+      logsumexp[row] = kernels.logsumexp(shape.classes, x);
+      losses[row] = targets[row] == shape.ignore ? T(0) : logsumexp[row] - x[targets[row]];
+    }
+  });
+}
+
+template <class T>
+void cross_entropy_gradient(const CrossEntropy& shape, T* logits, const std::int64_t* targets,
+                            const T* logsumexp, T scale) {
+  check_targets(shape, targets);
+  const auto kernels = entropy<T>();
+  parallel_for(0, shape.rows, entropy_grain(shape), [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t row = first; row < last; ++row) {
+      T* x = logits + row * shape.stride;
+      if (targets[row] == shape.ignore)
+        std::fill_n(x, shape.classes, T(0));
+      else
+        kernels.gradient(shape.classes, x, targets[row], logsumexp[row], scale);
+    }
+  });
+}
+
+template <class T>
+void cross_entropy_fused(const CrossEntropy& shape, T* logits, const std::int64_t* targets, T* losses,
+                         T scale) {
+  check_targets(shape, targets);
+  const auto kernels = entropy<T>();
+  parallel_for(0, shape.rows, entropy_grain(shape), [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t row = first; row < last; ++row) {
+      T* x = logits + row * shape.stride;
+      losses[row] = 0;
+      if (targets[row] == shape.ignore) {
+        std::fill_n(x, shape.classes, T(0));
+        continue;
+      }
+      const T logsumexp = kernels.logsumexp(shape.classes, x);
+      losses[row] = logsumexp - x[targets[row]];
+      kernels.gradient(shape.classes, x, targets[row], logsumexp, scale);
+    }
+  });
+}
+
+using Targets = const std::int64_t*;
+template void cross_entropy_forward(const CrossEntropy&, const float*, Targets, float*, float*);
+template void cross_entropy_forward(const CrossEntropy&, const double*, Targets, double*, double*);
+template void cross_entropy_gradient(const CrossEntropy&, float*, Targets, const float*, float);
+template void cross_entropy_gradient(const CrossEntropy&, double*, Targets, const double*, double);
+template void cross_entropy_fused(const CrossEntropy&, float*, Targets, float*, float);
+template void cross_entropy_fused(const CrossEntropy&, double*, Targets, double*, double);
+
+}  // namespace formwork
+#endif  // HWY_ONCE
