@@ -1,0 +1,218 @@
+#include "formwork/kernels/cpu/attention.h"
+#include "formwork/kernels/cpu/attention_mask.h"
+#include "formwork/kernels/cpu/attention_scratch.h"
+#include "formwork/kernels/cpu/parallel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "formwork/kernels/cpu/attention_forward.cpp"
+#include "hwy/foreach_target.h"
+// foreach_target comes first.
+#include "formwork/kernels/cpu/attention_tile-inl.h"
+
+#ifndef FORMWORK_KERNELS_CPU_ATTENTION_FORWARD_TYPES
+#define FORMWORK_KERNELS_CPU_ATTENTION_FORWARD_TYPES
+namespace formwork {
+// One key head of one batch row, and the queries [begin, end) of the heads that read it.
+template <class T>
+struct ForwardTask {
+  const Attention<T>& attention;
+  HeadView<const T> q, k, v;
+  HeadView<T> o;
+  T* logsumexp;
+  std::int64_t batch, key_head, begin, end;
+};
+}  // namespace formwork
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace formwork {
+namespace HWY_NAMESPACE {
+
+// Running softmax of a tile of queries: maximum and sum of each row, and the unnormalized output.
+template <class T>
+struct Running {
+  T *scores, *output, *maximum, *sum;
+};
+
+// scores -> exp(scores - maximum); moves the row's maximum and sum, returns what earlier output shrinks by.
+template <class T>
+T softmax_row(std::int64_t n, T* scores, T& maximum, T& sum) {
+  constexpr T kNothing = -std::numeric_limits<T>::infinity();
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = hn::Lanes(d);
+  auto most = hn::Load(d, scores);
+  for (std::int64_t j = lanes; j < n; j += lanes) most = hn::Max(most, hn::Load(d, scores + j));
+  const T block = hn::GetLane(hn::MaxOfLanes(d, most)), next = block > maximum ? block : maximum;
+  const auto shift = hn::Set(d, next == kNothing ? T(0) : next);
+  auto total = hn::Zero(d);
+  for (std::int64_t j = 0; j < n; j += lanes) {
+    const auto p = exp_of(d, hn::Sub(hn::Load(d, scores + j), shift));
+    hn::Store(p, d, scores + j);
+    total = hn::Add(total, p);
+  }
+  const T shrink = maximum == next || maximum == kNothing ? T(1) : std::exp(maximum - next);
+  sum = sum * shrink + sum_lanes(d, total);
+  maximum = next;
+  return shrink;
+}
+
+template <class T>
+void scale_row(std::int64_t n, T factor, T* x) {
+  const hn::ScalableTag<T> d;
+  const auto times = hn::Set(d, factor);
+  for (std::int64_t i = 0; i < n; i += hn::Lanes(d)) hn::Store(hn::Mul(hn::Load(d, x + i), times), d, x + i);
+}
+
+template <class T>
+struct PackedHead {
+  T* keys_transposed;  // [width, stride], from key `base` on
+  RightRows<T> values;
+  std::int64_t base, stride;
+};
+
+template <class T>
+void attend_tile(const ForwardTask<T>& task, const RowMask& mask, const PackedHead<T>& head,
+                 std::int64_t query_head, std::int64_t begin, std::int64_t end, const T* queries,
+                 const Running<T>& state) {
+  const auto& shape = task.attention.shape;
+  const std::int64_t rows = end - begin, wide = padded(shape.value_width), stride = padded(shape.width);
+  const auto keys = mask.queries(begin, end);
+  bool first = true;
+  for (KeyTile tile = next_tile(keys, 0); tile.size() > 0; tile = next_tile(keys, tile.end)) {
+    const std::int64_t columns = tile.stride();
+    product<false, T>({rows,
+                       columns,
+                       shape.width,
+                       {queries, stride, 1},
+                       head.keys_transposed + tile.begin - head.base,
+                       head.stride,
+                       state.scores,
+                       columns});
+    for (std::int64_t r = 0; r < rows; ++r) {
+      T* scores = state.scores + r * columns;
+      bias_row(task.attention, task.batch, query_head, begin + r, tile, scores);
+      mask_row(mask.query(begin + r), tile, scores);
+      const T shrink = softmax_row<T>(columns, scores, state.maximum[r], state.sum[r]);
+      if (!first && shrink != T(1)) scale_row<T>(wide, shrink, state.output + r * wide);
+    }
+    const Product<T> weighted{rows,
+                              wide,
+                              tile.size(),
+                              {state.scores, columns, 1},
+                              head.values.data + (tile.begin - head.base) * head.values.stride,
+                              head.values.stride,
+                              state.output,
+                              wide};
+    first ? product<false, T>(weighted) : product<true, T>(weighted);
+    first = false;
+  }
+}
+
+// Divides by the sums and writes o and logsumexp.
+template <class T>
+void finish_tile(const ForwardTask<T>& task, std::int64_t query_head, std::int64_t begin, std::int64_t end,
+                 const Running<T>& state) {
+  const auto& shape = task.attention.shape;
+  const std::int64_t wide = padded(shape.value_width);
+  T* out = task.o.data + task.batch * task.o.batch + query_head * task.o.head;
+  T* saved = task.logsumexp + (task.batch * shape.query_heads + query_head) * shape.queries;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::int64_t r = i - begin;
+    const bool seen = state.sum[r] != 0;
+    saved[i] = seen ? state.maximum[r] + std::log(state.sum[r]) : -std::numeric_limits<T>::infinity();
+    if (seen)
+      unpack_rows<T>(1, shape.value_width, state.output + r * wide, T(1) / state.sum[r],
+                     out + i * task.o.token, 0);
+    else
+      std::fill_n(out + i * task.o.token, shape.value_width, T(0));
+  }
+}
+
+template <class T>
+void forward_task(const ForwardTask<T>& task) {
+  const auto& shape = task.attention.shape;
+  const RowMask mask(task.attention.mask, shape.keys, task.batch);
+  const auto seen = mask.queries(task.begin, task.end);
+  const std::int64_t base = next_tile(seen, 0).begin, keys = std::max<std::int64_t>(0, seen.end() - base);
+  const std::int64_t stride = padded(keys), wide = padded(shape.value_width),
+                     step = tile_rows(task.end - task.begin);
+  const std::int64_t sizes[] = {shape.width * stride,
+                                keys * wide,
+                                step * padded(shape.width),
+                                step * kTileKeys,
+                                step * wide,
+                                step,
+                                step};
+  std::int64_t total = 0;
+  for (std::int64_t n : sizes) total += Scratch<T>::size(n);
+  Scratch<T> scratch(total);
+
+  PackedHead<T> head{scratch.take(sizes[0]), {}, base, stride};
+  const T* k = task.k.data + task.batch * task.k.batch + task.key_head * task.k.head + base * task.k.token;
+  const T* v = task.v.data + task.batch * task.v.batch + task.key_head * task.v.head + base * task.v.token;
+  pack_transposed<T>(keys, shape.width, k, task.k.token, head.keys_transposed, stride);
+  head.values = right_rows<T>(keys, shape.value_width, v, task.v.token, scratch.take(sizes[1]));
+  T* queries = scratch.take(sizes[2]);
+  T* scores = scratch.take(sizes[3]);
+  T* output = scratch.take(sizes[4]);
+  T* maximum = scratch.take(sizes[5]);
+  const Running<T> state{scores, output, maximum, scratch.take(sizes[6])};
+
+  const std::int64_t group = shape.query_heads / shape.key_heads;
+  for (std::int64_t h = task.key_head * group; h < (task.key_head + 1) * group; ++h)
+    for (std::int64_t begin = task.begin; begin < task.end; begin += step) {
+      const std::int64_t end = std::min(begin + step, task.end);
+      const T* q = task.q.data + task.batch * task.q.batch + h * task.q.head + begin * task.q.token;
+      pack_rows<T>(end - begin, shape.width, q, task.q.token, task.attention.scale, queries);
+      std::fill_n(state.maximum, end - begin, -std::numeric_limits<T>::infinity());
+      std::fill_n(state.sum, end - begin, T(0));
+      attend_tile<T>(task, mask, head, h, begin, end, queries, state);
+      finish_tile<T>(task, h, begin, end, state);
+    }
+}
+
+void forward_float(const ForwardTask<float>& task) { forward_task<float>(task); }
+void forward_double(const ForwardTask<double>& task) { forward_task<double>(task); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace formwork
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace formwork {
+
+HWY_EXPORT(forward_float);
+HWY_EXPORT(forward_double);
+
+// Heads first; queries are cut as well when there are too few heads for the threads.
+template <class T>
+void attention_forward(const Attention<T>& attention, HeadView<const T> q, HeadView<const T> k,
+                       HeadView<const T> v, HeadView<T> o, T* logsumexp) {
+  const auto& shape = attention.shape;
+  if (shape.queries == 0) return;
+  const std::int64_t heads = shape.batch * shape.key_heads, threads = parallel_threads();
+  const std::int64_t most = std::max<std::int64_t>(1, shape.queries / (2 * kTileQueries));
+  const std::int64_t cuts = heads >= 4 * threads || threads == 1 ? 1 : std::min(most, 4 * threads);
+  const std::int64_t size = (shape.queries + cuts - 1) / cuts;
+  parallel_for(0, heads * cuts, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const std::int64_t head = i / cuts, begin = i % cuts * size,
+                         end = std::min(begin + size, shape.queries);
+      if (begin >= end) continue;
+      const ForwardTask<T> task{
+          attention, q, k, v, o, logsumexp, head / shape.key_heads, head % shape.key_heads, begin, end};
+      if constexpr (sizeof(T) == 4)
+        HWY_DYNAMIC_DISPATCH(forward_float)(task);
+      else
+        HWY_DYNAMIC_DISPATCH(forward_double)(task);
+    }
+  });
+}
+
+template void attention_forward(const Attention<float>&, HeadView<const float>, HeadView<const float>,
+                                HeadView<const float>, HeadView<float>, float*);
+template void attention_forward(const Attention<double>&, HeadView<const double>, HeadView<const double>,
+                                HeadView<const double>, HeadView<double>, double*);
+
+}  // namespace formwork
+#endif  // HWY_ONCE

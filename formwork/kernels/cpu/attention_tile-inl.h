@@ -1,0 +1,142 @@
+// Small matrix products and copies for attention's tiles, for one SIMD target.
+#if defined(FORMWORK_KERNELS_CPU_ATTENTION_TILE_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef FORMWORK_KERNELS_CPU_ATTENTION_TILE_INL_H
+#undef FORMWORK_KERNELS_CPU_ATTENTION_TILE_INL_H
+#else
+#define FORMWORK_KERNELS_CPU_ATTENTION_TILE_INL_H
+#endif
+
+#include "formwork/kernels/cpu/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace formwork {
+namespace HWY_NAMESPACE {
+
+// A matrix with both strides: a transposed operand is the same memory with its strides exchanged.
+template <class T>
+struct Operand {
+  const T* data;
+  std::int64_t row, column;
+};
+
+// C [rows, columns] (+)= A [rows, depth] B [depth, columns] with B and C dense along columns.
+template <class T>
+struct Product {
+  std::int64_t rows, columns, depth;
+  Operand<T> a;
+  const T* b;
+  std::int64_t b_row;
+  T* c;
+  std::int64_t c_row;
+};
+
+// kRows x kVectors accumulators stay in registers over the whole depth.
+template <bool kAdd, int kRows, int kVectors, class T>
+HWY_INLINE void product_block(std::int64_t depth, Operand<T> a, const T* HWY_RESTRICT b, std::int64_t b_row,
+                              T* HWY_RESTRICT c, std::int64_t c_row) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = hn::Lanes(d);
+  VecOf<decltype(d)> sums[kRows][kVectors];
+  for (int i = 0; i < kRows; ++i)
+    for (int j = 0; j < kVectors; ++j) sums[i][j] = hn::Zero(d);
+  for (std::int64_t k = 0; k < depth; ++k, a.data += a.column, b += b_row) {
+    VecOf<decltype(d)> right[kVectors];
+    for (int j = 0; j < kVectors; ++j) right[j] = hn::LoadU(d, b + j * lanes);
+    for (int i = 0; i < kRows; ++i) {
+      const auto left = hn::Set(d, a.data[i * a.row]);
+      for (int j = 0; j < kVectors; ++j) sums[i][j] = hn::MulAdd(left, right[j], sums[i][j]);
+    }
+  }
+  for (int i = 0; i < kRows; ++i)
+    for (int j = 0; j < kVectors; ++j) {
+      T* out = c + i * c_row + j * lanes;
+      hn::StoreU(kAdd ? hn::Add(sums[i][j], hn::LoadU(d, out)) : sums[i][j], d, out);
+    }
+}
+
+template <bool kAdd, int kVectors, class T>
+HWY_NOINLINE void product_columns(const Product<T>& p, std::int64_t column) {
+  const T* b = p.b + column;
+  std::int64_t i = 0;
+  const auto block = [&]<int kRows>() HWY_ATTR {
+    product_block<kAdd, kRows, kVectors, T>(p.depth, {p.a.data + i * p.a.row, p.a.row, p.a.column}, b,
+                                            p.b_row, p.c + i * p.c_row + column, p.c_row);
+    i += kRows;
+  };
+  while (i + 6 <= p.rows) block.template operator()<6>();
+  if (i + 4 <= p.rows) block.template operator()<4>();
+  if (i + 2 <= p.rows) block.template operator()<2>();
+  if (i < p.rows) block.template operator()<1>();
+}
+
+// columns is a multiple of the lanes.
+template <bool kAdd, class T>
+void product(const Product<T>& p) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = hn::Lanes(d);
+  std::int64_t column = 0;
+  for (; column + 2 * lanes <= p.columns; column += 2 * lanes) product_columns<kAdd, 2, T>(p, column);
+  if (column < p.columns) product_columns<kAdd, 1, T>(p, column);
+}
+
+// to [columns, stride] = from [rows, columns] transposed; the rest of each row, up to padded(rows), is 0.
+template <class T>
+void pack_transposed(std::int64_t rows, std::int64_t columns, const T* from, std::int64_t token, T* to,
+                     std::int64_t stride) {
+  std::int64_t r = 0;
+  for (; r + 8 <= rows; r += 8) {
+    const T* source = from + r * token;
+    for (std::int64_t c = 0; c < columns; ++c)
+      for (std::int64_t i = 0; i < 8; ++i) to[c * stride + r + i] = source[i * token + c];
+  }
+  for (; r < rows; ++r)
+    for (std::int64_t c = 0; c < columns; ++c) to[c * stride + r] = from[r * token + c];
+  for (std::int64_t c = 0; c < columns; ++c)
+    for (r = rows; r < padded(rows); ++r) to[c * stride + r] = 0;
+}
+
+// to [rows, padded(columns)] = factor * from [rows, columns], padded with 0.
+template <class T>
+void pack_rows(std::int64_t rows, std::int64_t columns, const T* from, std::int64_t token, T factor, T* to) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = hn::Lanes(d), stride = padded(columns);
+  const auto times = hn::Set(d, factor);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < stride; c += lanes) {
+      const auto v = c < columns ? load_some(d, from + r * token + c, columns - c) : hn::Zero(d);
+      hn::StoreU(hn::Mul(v, times), d, to + r * stride + c);
+    }
+}
+
+// to [rows, columns] = factor * from [rows, padded(columns)].
+template <class T>
+void unpack_rows(std::int64_t rows, std::int64_t columns, const T* from, T factor, T* to,
+                 std::int64_t token) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = hn::Lanes(d), stride = padded(columns);
+  const auto times = hn::Set(d, factor);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < columns; c += lanes)
+      store_some(d, hn::Mul(hn::LoadU(d, from + r * stride + c), times), to + r * token + c, columns - c);
+}
+
+// A right operand [rows, columns], read where it lies when it needs no padding.
+template <class T>
+struct RightRows {
+  const T* data;
+  std::int64_t stride;
+};
+
+template <class T>
+RightRows<T> right_rows(std::int64_t rows, std::int64_t columns, const T* from, std::int64_t token,
+                        T* packed) {
+  if (columns == padded(columns)) return {from, token};
+  pack_rows<T>(rows, columns, from, token, T(1), packed);
+  return {packed, padded(columns)};
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace formwork
+HWY_AFTER_NAMESPACE();
+
+#endif  // FORMWORK_KERNELS_CPU_ATTENTION_TILE_INL_H
