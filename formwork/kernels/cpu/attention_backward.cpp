@@ -31,11 +31,11 @@ namespace HWY_NAMESPACE {
 template <class T>
 struct BackwardMemory {
   T *keys_transposed, *values_transposed;  // [width, padded keys]
-  RightRows<T> keys;
-  T *dk, *dv;             // [keys, padded width], summed over the group's heads
-  T *queries, *d_o, *dq;  // of a tile [rows, padded width]
-  T *weights, *d_scores;  // [rows, tile keys]
-  T *delta, *logsumexp;   // [rows]
+  T* keys;                                 // [keys, padded width]
+  T *dk, *dv;                              // [keys, padded width], summed over the group's heads
+  T *queries, *d_o, *dq;                   // of a tile [rows, padded width]
+  T *weights, *d_scores;                   // [rows, tile keys]
+  T *delta, *logsumexp;                    // [rows]
 };
 
 // weights = exp(scores - logsumexp); d_scores = weights * (d_weights - delta).
@@ -72,25 +72,25 @@ template <class T>
 void score_gradients(const BackwardTask<T>& task, const RowMask& mask, const BackwardMemory<T>& memory,
                      std::int64_t head, std::int64_t begin, std::int64_t rows, const KeyTile& tile) {
   const auto& shape = task.attention.shape;
-  const std::int64_t columns = tile.stride(), key_stride = padded(shape.keys);
+  const std::int64_t columns = tile.columns(), stride = key_stride(shape.keys);
   product<false, T>({rows,
                      columns,
                      shape.width,
                      {memory.queries, padded(shape.width), 1},
                      memory.keys_transposed + tile.begin,
-                     key_stride,
+                     stride,
                      memory.weights,
-                     columns});
+                     kScoreStride});
   product<false, T>({rows,
                      columns,
                      shape.value_width,
                      {memory.d_o, padded(shape.value_width), 1},
                      memory.values_transposed + tile.begin,
-                     key_stride,
+                     stride,
                      memory.d_scores,
-                     columns});
+                     kScoreStride});
   for (std::int64_t r = 0; r < rows; ++r) {
-    T *weights = memory.weights + r * columns, *d_scores = memory.d_scores + r * columns;
+    T *weights = memory.weights + r * kScoreStride, *d_scores = memory.d_scores + r * kScoreStride;
     bias_row(task.attention, task.batch, head, begin + r, tile, weights);
     mask_row(mask.query(begin + r), tile, weights);
     softmax_gradient_row<T>(columns, weights, d_scores, memory.logsumexp[r], memory.delta[r]);
@@ -128,12 +128,12 @@ void backward_tile(const BackwardTask<T>& task, const RowMask& mask, const Backw
   std::fill_n(memory.dq, rows * wide, T(0));
   const auto keys = mask.queries(begin, end);
   for (KeyTile tile = next_tile(keys, 0); tile.size() > 0; tile = next_tile(keys, tile.end)) {
-    const std::int64_t columns = tile.stride(), count = tile.size();
+    const std::int64_t count = tile.size();
     score_gradients<T>(task, mask, memory, head, begin, rows, tile);
     product<true, T>({count,
                       value_wide,
                       rows,
-                      {memory.weights, 1, columns},
+                      {memory.weights, 1, kScoreStride},
                       memory.d_o,
                       value_wide,
                       memory.dv + tile.begin * value_wide,
@@ -141,7 +141,7 @@ void backward_tile(const BackwardTask<T>& task, const RowMask& mask, const Backw
     product<true, T>({count,
                       wide,
                       rows,
-                      {memory.d_scores, 1, columns},
+                      {memory.d_scores, 1, kScoreStride},
                       memory.queries,
                       wide,
                       memory.dk + tile.begin * wide,
@@ -149,9 +149,9 @@ void backward_tile(const BackwardTask<T>& task, const RowMask& mask, const Backw
     product<true, T>({rows,
                       wide,
                       count,
-                      {memory.d_scores, columns, 1},
-                      memory.keys.data + tile.begin * memory.keys.stride,
-                      memory.keys.stride,
+                      {memory.d_scores, kScoreStride, 1},
+                      memory.keys + tile.begin * wide,
+                      wide,
                       memory.dq,
                       wide});
   }
@@ -165,7 +165,7 @@ void backward_task(const BackwardTask<T>& task) {
   const auto& shape = task.attention.shape;
   const RowMask mask(task.attention.mask, shape.keys, task.batch);
   const std::int64_t wide = padded(shape.width), value_wide = padded(shape.value_width);
-  const std::int64_t stride = padded(shape.keys), step = tile_rows(shape.queries);
+  const std::int64_t stride = key_stride(shape.keys), step = tile_rows(shape.queries);
   const std::int64_t needed[] = {shape.width * stride,
                                  shape.value_width * stride,
                                  shape.keys * wide,
@@ -174,8 +174,8 @@ void backward_task(const BackwardTask<T>& task) {
                                  step * wide,
                                  step * value_wide,
                                  step * wide,
-                                 step * kTileKeys,
-                                 step * kTileKeys,
+                                 step * kScoreStride,
+                                 step * kScoreStride,
                                  step,
                                  step};
   std::int64_t total = 0;
@@ -190,8 +190,8 @@ void backward_task(const BackwardTask<T>& task) {
   const auto &k = task.saved.k, &v = task.saved.v;
   pack_transposed<T>(shape.keys, shape.width, at(k), k.token, blocks[0], stride);
   pack_transposed<T>(shape.keys, shape.value_width, at(v), v.token, blocks[1], stride);
-  const auto keys = right_rows<T>(shape.keys, shape.width, at(k), k.token, blocks[2]);
-  const BackwardMemory<T> memory{blocks[0], blocks[1], keys,      blocks[3], blocks[4],  blocks[5],
+  pack_rows<T>(shape.keys, shape.width, at(k), k.token, T(1), blocks[2]);
+  const BackwardMemory<T> memory{blocks[0], blocks[1], blocks[2], blocks[3], blocks[4],  blocks[5],
                                  blocks[6], blocks[7], blocks[8], blocks[9], blocks[10], blocks[11]};
   std::fill_n(memory.dk, shape.keys * wide, T(0));
   std::fill_n(memory.dv, shape.keys * value_wide, T(0));

@@ -66,7 +66,7 @@ void scale_row(std::int64_t n, T factor, T* x) {
 template <class T>
 struct PackedHead {
   T* keys_transposed;  // [width, stride], from key `base` on
-  RightRows<T> values;
+  T* values;           // [keys, padded width]
   std::int64_t base, stride;
 };
 
@@ -79,7 +79,7 @@ void attend_tile(const ForwardTask<T>& task, const RowMask& mask, const PackedHe
   const auto keys = mask.queries(begin, end);
   bool first = true;
   for (KeyTile tile = next_tile(keys, 0); tile.size() > 0; tile = next_tile(keys, tile.end)) {
-    const std::int64_t columns = tile.stride();
+    const std::int64_t columns = tile.columns();
     product<false, T>({rows,
                        columns,
                        shape.width,
@@ -87,9 +87,9 @@ void attend_tile(const ForwardTask<T>& task, const RowMask& mask, const PackedHe
                        head.keys_transposed + tile.begin - head.base,
                        head.stride,
                        state.scores,
-                       columns});
+                       kScoreStride});
     for (std::int64_t r = 0; r < rows; ++r) {
-      T* scores = state.scores + r * columns;
+      T* scores = state.scores + r * kScoreStride;
       bias_row(task.attention, task.batch, query_head, begin + r, tile, scores);
       mask_row(mask.query(begin + r), tile, scores);
       const T shrink = softmax_row<T>(columns, scores, state.maximum[r], state.sum[r]);
@@ -98,9 +98,9 @@ void attend_tile(const ForwardTask<T>& task, const RowMask& mask, const PackedHe
     const Product<T> weighted{rows,
                               wide,
                               tile.size(),
-                              {state.scores, columns, 1},
-                              head.values.data + (tile.begin - head.base) * head.values.stride,
-                              head.values.stride,
+                              {state.scores, kScoreStride, 1},
+                              head.values + (tile.begin - head.base) * wide,
+                              wide,
                               state.output,
                               wide};
     first ? product<false, T>(weighted) : product<true, T>(weighted);
@@ -134,12 +134,12 @@ void forward_task(const ForwardTask<T>& task) {
   const RowMask mask(task.attention.mask, shape.keys, task.batch);
   const auto seen = mask.queries(task.begin, task.end);
   const std::int64_t base = next_tile(seen, 0).begin, keys = std::max<std::int64_t>(0, seen.end() - base);
-  const std::int64_t stride = padded(keys), wide = padded(shape.value_width),
+  const std::int64_t stride = key_stride(keys), wide = padded(shape.value_width),
                      step = tile_rows(task.end - task.begin);
   const std::int64_t sizes[] = {shape.width * stride,
                                 keys * wide,
                                 step * padded(shape.width),
-                                step * kTileKeys,
+                                step * kScoreStride,
                                 step * wide,
                                 step,
                                 step};
@@ -147,11 +147,13 @@ void forward_task(const ForwardTask<T>& task) {
   for (std::int64_t n : sizes) total += Scratch<T>::size(n);
   Scratch<T> scratch(total);
 
-  PackedHead<T> head{scratch.take(sizes[0]), {}, base, stride};
   const T* k = task.k.data + task.batch * task.k.batch + task.key_head * task.k.head + base * task.k.token;
   const T* v = task.v.data + task.batch * task.v.batch + task.key_head * task.v.head + base * task.v.token;
-  pack_transposed<T>(keys, shape.width, k, task.k.token, head.keys_transposed, stride);
-  head.values = right_rows<T>(keys, shape.value_width, v, task.v.token, scratch.take(sizes[1]));
+  T* keys_transposed = scratch.take(sizes[0]);
+  T* values = scratch.take(sizes[1]);
+  pack_transposed<T>(keys, shape.width, k, task.k.token, keys_transposed, stride);
+  pack_rows<T>(keys, shape.value_width, v, task.v.token, T(1), values);
+  const PackedHead<T> head{keys_transposed, values, base, stride};
   T* queries = scratch.take(sizes[2]);
   T* scores = scratch.take(sizes[3]);
   T* output = scratch.take(sizes[4]);

@@ -45,6 +45,12 @@ class RowMask {
 inline constexpr std::int64_t kTileQueries = 48, kTileKeys = 128, kPad = 16;
 inline std::int64_t padded(std::int64_t n) { return (n + kPad - 1) / kPad * kPad; }
 
+// Strides that are odd multiples of kPad, so that the rows of a column do not share a cache set.
+inline constexpr std::int64_t kScoreStride = kTileKeys + kPad;
+inline std::int64_t key_stride(std::int64_t keys) {
+  return padded(keys) / kPad % 2 ? padded(keys) : padded(keys) + kPad;
+}
+
 // Queries for each tile: the tiles of one head are about equally tall.
 inline std::int64_t tile_rows(std::int64_t queries) {
   const std::int64_t tiles = std::max<std::int64_t>(1, (queries + kTileQueries - 1) / kTileQueries);
@@ -55,7 +61,7 @@ inline std::int64_t tile_rows(std::int64_t queries) {
 struct KeyTile {
   std::int64_t begin, end;
   std::int64_t size() const { return end - begin; }
-  std::int64_t stride() const { return padded(end - begin); }
+  std::int64_t columns() const { return padded(end - begin); }
 };
 
 // The first tile at or after `at` that holds a permitted key; empty when there is none.
@@ -73,7 +79,7 @@ void mask_row(const PermittedKeys& keys, const KeyTile& tile, T* scores) {
   };
   forbid(keys.prefix, std::min(keys.first, tile.end));
   forbid(keys.end(), tile.end);
-  forbid(tile.end, tile.begin + tile.stride());
+  forbid(tile.end, tile.begin + tile.columns());
 }
 
 // Adds the bias and the slope's penalty to one query's row of scores.

@@ -19,7 +19,8 @@ struct Operand {
   std::int64_t row, column;
 };
 
-// C [rows, columns] (+)= A [rows, depth] B [depth, columns] with B and C dense along columns.
+// C [rows, columns] (+)= A [rows, depth] B [depth, columns] with B and C dense along columns, on whole
+// vectors.
 template <class T>
 struct Product {
   std::int64_t rows, columns, depth;
@@ -41,7 +42,7 @@ HWY_INLINE void product_block(std::int64_t depth, Operand<T> a, const T* HWY_RES
     for (int j = 0; j < kVectors; ++j) sums[i][j] = hn::Zero(d);
   for (std::int64_t k = 0; k < depth; ++k, a.data += a.column, b += b_row) {
     VecOf<decltype(d)> right[kVectors];
-    for (int j = 0; j < kVectors; ++j) right[j] = hn::LoadU(d, b + j * lanes);
+    for (int j = 0; j < kVectors; ++j) right[j] = hn::Load(d, b + j * lanes);
     for (int i = 0; i < kRows; ++i) {
       const auto left = hn::Set(d, a.data[i * a.row]);
       for (int j = 0; j < kVectors; ++j) sums[i][j] = hn::MulAdd(left, right[j], sums[i][j]);
@@ -50,7 +51,7 @@ HWY_INLINE void product_block(std::int64_t depth, Operand<T> a, const T* HWY_RES
   for (int i = 0; i < kRows; ++i)
     for (int j = 0; j < kVectors; ++j) {
       T* out = c + i * c_row + j * lanes;
-      hn::StoreU(kAdd ? hn::Add(sums[i][j], hn::LoadU(d, out)) : sums[i][j], d, out);
+      hn::Store(kAdd ? hn::Add(sums[i][j], hn::Load(d, out)) : sums[i][j], d, out);
     }
 }
 
@@ -104,7 +105,7 @@ void pack_rows(std::int64_t rows, std::int64_t columns, const T* from, std::int6
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < stride; c += lanes) {
       const auto v = c < columns ? load_some(d, from + r * token + c, columns - c) : hn::Zero(d);
-      hn::StoreU(hn::Mul(v, times), d, to + r * stride + c);
+      hn::Store(hn::Mul(v, times), d, to + r * stride + c);
     }
 }
 
@@ -117,22 +118,7 @@ void unpack_rows(std::int64_t rows, std::int64_t columns, const T* from, T facto
   const auto times = hn::Set(d, factor);
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < columns; c += lanes)
-      store_some(d, hn::Mul(hn::LoadU(d, from + r * stride + c), times), to + r * token + c, columns - c);
-}
-
-// A right operand [rows, columns], read where it lies when it needs no padding.
-template <class T>
-struct RightRows {
-  const T* data;
-  std::int64_t stride;
-};
-
-template <class T>
-RightRows<T> right_rows(std::int64_t rows, std::int64_t columns, const T* from, std::int64_t token,
-                        T* packed) {
-  if (columns == padded(columns)) return {from, token};
-  pack_rows<T>(rows, columns, from, token, T(1), packed);
-  return {packed, padded(columns)};
+      store_some(d, hn::Mul(hn::Load(d, from + r * stride + c), times), to + r * token + c, columns - c);
 }
 
 }  // namespace HWY_NAMESPACE
