@@ -25,7 +25,7 @@ class GatedMlp final : public ChannelMixer {
   GatedMlp(Build& build, const Options& options) : options_(options), path_(build.path()) {
     Build child = build.at("activation");
     activation_ = Registry<Activation>::make(child, options.activation);
-    const int64_t size = options.hidden ? options.hidden : (8 * build.in.size / 3 + 7) / 8 * 8;
+    const int64_t size = options.hidden ? options.hidden : (8 * build.in.asked() / 3 + 7) / 8 * 8;
     const Axis hidden = build.axis("hidden", size, Group::permute);
     LinearNeed need;
     need.role = Role::gate_up, need.in = build.in, need.out = Dim::concat({{hidden}, {hidden}});

@@ -25,7 +25,7 @@ class Mlp final : public ChannelMixer {
     Build child = build.at("activation");
     activation_ = Registry<Activation>::make(child, options.activation);
     const Axis hidden =
-        build.axis("hidden", options.hidden ? options.hidden : 4 * build.in.size, activation_->symmetry());
+        build.axis("hidden", options.hidden ? options.hidden : 4 * build.in.asked(), activation_->symmetry());
     LinearNeed need;
     need.role = Role::up, need.in = build.in, need.out = hidden, need.bias = options.bias,
     need.input = build.input;

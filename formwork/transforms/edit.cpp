@@ -158,6 +158,16 @@ void Edit::drop(const std::string& path) {
   changed_ = true;
 }
 
+void Edit::add_shortcut(const std::string& step, int64_t width) {
+  const std::string map = step + ".shortcut";
+  if (spec_.linear.contains(map)) fail("step '{}' has a shortcut map already", step);
+  spec_.linear[map] = "dense";
+  const auto floating = std::find_if(tensors_.begin(), tensors_.end(),
+                                     [](const auto& entry) { return entry.second.is_floating_point(); });
+  tensors_[map + ".weight"] = at::eye(width, floating->second.options());
+  changed_ = true;
+}
+
 void Edit::untie() {
   const auto& ties = model_->inventory().ties;
   for (const auto& [copy, original] : ties) {

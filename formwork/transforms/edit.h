@@ -25,6 +25,8 @@ class Edit {
   // Moves the gain and bias of every norm into the maps that read it, and, with `center`, turns LayerNorm
   // into RMSNorm by taking the mean out of everything that writes the stream (SliceGPT, 2024).
   void fold_norms();
+  // Gives a step a shortcut map, an identity for now; the stream after it gets an axis of its own, as large.
+  void add_shortcut(const std::string& step, int64_t width);
   // Gives the head a matrix of its own; nothing when it has one.
   void untie();
   // Appends an entry to the Spec's history.

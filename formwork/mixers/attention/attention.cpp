@@ -9,10 +9,10 @@ Attention::Attention(Build& build, const Options& options)
   const int64_t kv_heads = options.kv_heads ? options.kv_heads : options.heads;
   if (options.heads % kv_heads)
     fail("{}: {} query heads cannot share {} key-value heads evenly", path_, options.heads, kv_heads);
-  if (!options.head_width && build.in.size % options.heads)
-    fail("{}: width {} is not divisible by {} heads; choose heads or head_width", path_, build.in.size,
+  if (!options.head_width && build.in.asked() % options.heads)
+    fail("{}: width {} is not divisible by {} heads; choose heads or head_width", path_, build.in.asked(),
          options.heads);
-  const int64_t head_width = options.head_width ? options.head_width : build.in.size / options.heads;
+  const int64_t head_width = options.head_width ? options.head_width : build.in.asked() / options.heads;
   position_ = [&] {
     Build child = build.at("position");
     child.in = Axis{"", head_width};
