@@ -98,7 +98,9 @@ Param* Build::param(const std::string& suffix, std::vector<Dim> dims, Rule rule)
   param.rule = std::move(rule);
   std::vector<int64_t> shape;
   for (const auto& dim : param.dims) shape.push_back(dim.stored());
-  const bool castable = param.rule.dtype == at::kFloat && !param.rule.keep_dtype;
+  // Exactness tests build in double, and there nothing stays behind.
+  const bool castable =
+      param.rule.dtype == at::kFloat && (!param.rule.keep_dtype || inventory.dtype == at::kDouble);
   const auto options = at::TensorOptions(castable ? inventory.dtype : param.rule.dtype)
                            .device(inventory.allocate ? at::kCPU : at::kMeta);
   param.value = at::zeros(shape, options);
