@@ -50,9 +50,10 @@ Tensor run_forward(const Call& c) {
 class FusedStick : public torch::autograd::Function<FusedStick> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& q, const Tensor& k, const Tensor& v,
-                        const Tensor& lengths, double scale, int64_t offset) {
-    const auto out = run_forward({q, k, v, lengths, scale, offset});
-    ctx->save_for_backward({q, k, v, lengths, out});
+                        const std::optional<Tensor>& lengths, double scale, int64_t offset) {
+    const Call call{q, k, v, lengths.value_or(Tensor()), scale, offset};
+    const auto out = run_forward(call);
+    ctx->save_for_backward({q, k, v, call.lengths, out});
     ctx->saved_data["scale"] = scale;
     ctx->saved_data["offset"] = offset;
     return out;
@@ -93,7 +94,9 @@ Tensor stick_breaking_fused(const Tensor& q, const Tensor& k, const Tensor& v, d
                scale,          offset};
   const bool gradient =
       at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
-  return gradient ? FusedStick::apply(c.q, c.k, c.v, c.lengths, scale, offset) : run_forward(c);
+  if (!gradient) return run_forward(c);
+  return FusedStick::apply(c.q, c.k, c.v, lengths.defined() ? std::optional(c.lengths) : std::nullopt, scale,
+                           offset);
 }
 
 }  // namespace formwork

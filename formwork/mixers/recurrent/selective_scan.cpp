@@ -58,10 +58,13 @@ SelectiveScan run_backward(const SelectiveScan& s, const Tensor& borders, const 
 
 class FusedScan : public torch::autograd::Function<FusedScan> {
  public:
+  using Optional = std::optional<Tensor>;
+
   static variable_list forward(AutogradContext* ctx, const Tensor& delta, const Tensor& A, const Tensor& B,
-                               const Tensor& C, const Tensor& x, const Tensor& D, const Tensor& z,
-                               const Tensor& h0, bool zoh) {
-    const auto s = dense({delta, A, B, C, x, D, z, h0, zoh});
+                               const Tensor& C, const Tensor& x, const Optional& D, const Optional& z,
+                               const Optional& h0, bool zoh) {
+    const auto s =
+        dense({delta, A, B, C, x, D.value_or(Tensor()), z.value_or(Tensor()), h0.value_or(Tensor()), zoh});
     const auto out =
         x.scalar_type() == at::kFloat ? run_forward<float>(s, true) : run_forward<double>(s, true);
     ctx->save_for_backward({s.delta, s.A, s.B, s.C, s.x, s.D, s.z, s.h0, out.borders});
@@ -123,7 +126,9 @@ bool selective_scan_is_fused(const SelectiveScan& s) {
 
 std::pair<Tensor, Tensor> selective_scan_fused(const SelectiveScan& s) {
   if (needs_gradient(s)) {
-    const auto out = FusedScan::apply(s.delta, s.A, s.B, s.C, s.x, s.D, s.z, s.h0, s.zoh);
+    const auto given = [](const Tensor& t) { return t.defined() ? std::optional(t) : std::nullopt; };
+    const auto out =
+        FusedScan::apply(s.delta, s.A, s.B, s.C, s.x, given(s.D), given(s.z), given(s.h0), s.zoh);
     return {out[0], out[1]};
   }
   const auto in = dense(s);
