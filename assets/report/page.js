@@ -16,7 +16,8 @@
         labelFontSize: 12, titleFontSize: 13, titleFontWeight: 500, titlePadding: 10, tickCount: 8,
       },
       legend: {labelColor: text, titleColor: faint, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500},
-      style: {front: {stroke: faint}, label: {fill: text, fontSize: 12}},
+      style: {front: {color: faint, stroke: faint}, label: {color: text, fill: text, fontSize: 12}},
+      text: {color: text},
     };
   }
 

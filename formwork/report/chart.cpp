@@ -55,7 +55,7 @@ Json group_colour(const std::string& title, size_t groups) {
           {"title", title},
           {"sort", nullptr},
           {"scale", {{"scheme", groups <= 10 ? "tableau10" : "tableau20"}}},
-          {"legend", {{"orient", "bottom"}, {"columns", 5}, {"symbolOpacity", 1}, {"labelLimit", 260}}}};
+          {"legend", {{"orient", "bottom"}, {"columns", 6}, {"symbolOpacity", 1}, {"labelLimit", 260}}}};
 }
 
 // Dragging pans, the wheel with Control (or a pinch) zooms, a double click resets; a plain wheel scrolls the
@@ -101,7 +101,15 @@ Json front_line(const ScatterOptions& options, const std::string& x_title, const
 
 Json front_labels(const ScatterOptions& options, const std::string& x_title, const std::string& y_title) {
   Json layer = front_line(options, x_title, y_title);
-  layer["mark"] = {{"type", "text"}, {"align", "left"}, {"dx", 8}, {"dy", -8}, {"style", "label"}};
+  // Turn by turn above and below the front, so that neighbours' labels seldom meet.
+  const auto turn = [](const char* above, const char* below) {
+    return Json{{"expr", fmt::format("datum.above ? {} : {}", above, below)}};
+  };
+  layer["mark"] = {{"type", "text"},
+                   {"style", "label"},
+                   {"align", turn("'left'", "'right'")},
+                   {"dx", turn("8", "-8")},
+                   {"dy", turn("-9", "10")}};
   layer["encoding"]["text"] = {{"field", "label"}, {"type", "nominal"}};
   return layer;
 }
@@ -125,6 +133,9 @@ Points scatter_points(const Table& table, const ScatterOptions& options, const s
     if (on_front) points.front.push_back(point);
     points.all.push_back(std::move(point));
   }
+  std::stable_sort(points.front.begin(), points.front.end(),
+                   [](const Json& a, const Json& b) { return a["x"].get<double>() < b["x"].get<double>(); });
+  for (size_t i = 0; i < points.front.size(); ++i) points.front[i]["above"] = i % 2 == 0;
   return points;
 }
 

@@ -64,7 +64,7 @@ std::string table_body(const Table& table) {
 
 std::string escape_html(std::string_view text) {
   std::string out;
-  for (const char c : printable(text)) {
+  for (const char c : printable_text(text)) {
     switch (c) {
       case '&':
         out += "&amp;";

@@ -49,7 +49,7 @@ std::vector<std::string> facts_of(const ProgressState& state) {
   }
   const double left = state.seconds_left();
   if (left >= 0) facts.push_back("ETA " + short_duration(left));
-  for (const auto& [name, value] : state.fields) facts.push_back(printable(name + " " + value));
+  for (const auto& [name, value] : state.fields) facts.push_back(printable_text(name + " " + value));
   if (const int64_t memory = resident_bytes(); memory > 0) {
     facts.push_back(short_bytes(static_cast<double>(memory)));
   }
@@ -101,7 +101,7 @@ double ProgressState::seconds_left() const {
 }
 
 std::string progress_bar(const ProgressState& state, int width) {
-  const std::string what = printable(state.what);
+  const std::string what = printable_text(state.what);
   std::vector<std::string> facts = facts_of(state);
   const auto text_width = [&] { return display_width(what) + 2 + display_width(joined(facts)); };
   while (facts.size() > 1 && text_width() > width) facts.pop_back();
@@ -111,7 +111,7 @@ std::string progress_bar(const ProgressState& state, int width) {
 }
 
 std::string progress_line(const ProgressState& state) {
-  return printable(state.what) + "  " + joined(facts_of(state));
+  return printable_text(state.what) + "  " + joined(facts_of(state));
 }
 
 Progress::Progress(std::string what, int64_t total, int64_t done_at_start, ProgressOptions options)

@@ -42,8 +42,9 @@ Grid printable_cells(const Table& table) {
   Grid grid;
   for (const Column& column : table.columns()) {
     auto& cells = grid.emplace_back();
-    cells.push_back(printable(column.heading()));
-    for (const Json& row : table.rows()) cells.push_back(printable(column.text(value_of(row, column.name))));
+    cells.push_back(printable_text(column.heading()));
+    for (const Json& row : table.rows())
+      cells.push_back(printable_text(column.text(value_of(row, column.name))));
   }
   return grid;
 }
@@ -109,7 +110,7 @@ std::string rule_of(const std::vector<int>& widths) {
 
 std::string markdown_cell(std::string_view text) {
   std::string out;
-  for (const char c : printable(text)) {
+  for (const char c : printable_text(text)) {
     if (std::string_view("|\\`*_<>[]").find(c) != std::string_view::npos) out += '\\';
     out += c;
   }

@@ -99,7 +99,7 @@ std::string pad_width(std::string_view text, int columns, bool right_aligned) {
   return right_aligned ? space + std::string(text) : std::string(text) + space;
 }
 
-std::string printable(std::string_view text) {
+std::string printable_text(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {

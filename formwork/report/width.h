@@ -19,7 +19,7 @@ std::string pad_width(std::string_view text, int columns, bool right_aligned);
 
 // `text` safe to print: control characters (newlines, tabs, escape sequences' first byte) become spaces and
 // invalid UTF-8 becomes U+FFFD.
-std::string printable(std::string_view text);
+std::string printable_text(std::string_view text);
 
 // True when `file` is a terminal that understands \r and erase-line.
 bool is_terminal(std::FILE* file);

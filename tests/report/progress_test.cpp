@@ -1,6 +1,11 @@
 #include "formwork/report/progress.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdlib>
 
 #include "formwork/report/width.h"
 
@@ -15,6 +20,31 @@ struct TemporaryOutput {
     std::rewind(file);
     return std::fread(out.data(), 1, out.size(), file) == out.size() ? out : "unreadable";
   }
+};
+
+// A terminal of our own: what a program writes to `file` is read back from the other end.
+class PseudoTerminal {
+ public:
+  explicit PseudoTerminal(unsigned short columns) : master_(posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK)) {
+    if (master_ < 0 || grantpt(master_) != 0 || unlockpt(master_) != 0) return;
+    const winsize size{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+    ioctl(master_, TIOCSWINSZ, &size);
+    file = std::fopen(ptsname(master_), "w");
+  }
+  ~PseudoTerminal() {
+    if (file != nullptr) std::fclose(file);
+    if (master_ >= 0) close(master_);
+  }
+  std::string text() const {
+    std::string out(1 << 16, '\0');
+    const ssize_t count = read(master_, out.data(), out.size());
+    out.resize(count > 0 ? static_cast<size_t>(count) : 0);
+    return out;
+  }
+  std::FILE* file = nullptr;
+
+ private:
+  int master_;
 };
 
 ProgressState halfway() {
@@ -57,6 +87,30 @@ TEST(Progress, FilesGetWholeLinesAtIntervals) {
   EXPECT_EQ(text.find('\r'), std::string::npos);
   EXPECT_EQ(text.find('\x1b'), std::string::npos);
   EXPECT_NE(text.find("100/100"), std::string::npos);
+}
+
+TEST(Progress, TerminalBarsRedrawOneLineAndEndIt) {
+  setenv("TERM", "xterm", 1);
+  PseudoTerminal terminal(60);
+  if (terminal.file == nullptr) GTEST_SKIP() << "no pseudo-terminal here";
+  try {
+    Progress progress("train", 100, 0, {.file = terminal.file, .redraw_seconds = 0});
+    for (int step = 1; step <= 5; ++step) progress.update(step, {{"loss", "2.5"}});
+    progress.note("saved");
+    throw std::runtime_error("interrupted");
+  } catch (const std::runtime_error&) {
+  }
+  const std::string text = terminal.text();
+  size_t bars = 0;
+  for (size_t at = 0; (at = text.find("\rtrain", at)) != std::string::npos; ++bars) {
+    const size_t end = text.find("\x1b[K", at);
+    ASSERT_NE(end, std::string::npos);
+    EXPECT_LT(display_width(text.substr(at + 1, end - at - 1)), 60);
+    at = end;
+  }
+  EXPECT_EQ(bars, 6u);  // five updates and once more below the note
+  EXPECT_NE(text.find("\r\x1b[Ksaved\r\n"), std::string::npos);
+  EXPECT_EQ(text.substr(text.size() - 2), "\r\n");
 }
 
 TEST(Progress, ShortFormsKeepThreeDigits) {

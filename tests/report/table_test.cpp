@@ -94,7 +94,7 @@ TEST(Width, CountsColumnsAndNeverSplitsACharacter) {
   EXPECT_EQ(fit_width("abc", 1), "…");
   EXPECT_EQ(fit_width("abc", 0), "");
   EXPECT_EQ(pad_width("日", 4, true), "  日");
-  EXPECT_EQ(printable("\xC0\xAF\xED\xA0\x80"),
+  EXPECT_EQ(printable_text("\xC0\xAF\xED\xA0\x80"),
             "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
