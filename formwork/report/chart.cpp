@@ -144,6 +144,8 @@ Json scatter_layer(const ScatterOptions& options, const std::string& x_title, co
   Json encoding{{"x", axis("x", x_title, options.log_x)},
                 {"y", axis("y", y_title, options.log_y)},
                 {"tooltip", tooltip_channel(tooltips)}};
+  // Room at the edges, where big marks and labels would be clipped.
+  for (const char* channel : {"x", "y"}) encoding[channel]["scale"]["padding"] = 24;
   if (!options.front.empty()) {
     encoding["size"] = {{"condition", {{"test", "datum.front"}, {"value", 150}}}, {"value", 60}};
   }
