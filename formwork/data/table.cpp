@@ -3,9 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
+#include "formwork/core/file.h"
 #include "formwork/data/columns.h"
 #include "formwork/data/delimited.h"
-#include "formwork/data/files.h"
 #include "formwork/data/lines.h"
 
 namespace formwork {

@@ -1,7 +1,7 @@
 #include "formwork/data/text_corpus.h"
 
 #include "formwork/core/error.h"
-#include "formwork/data/files.h"
+#include "formwork/core/file.h"
 #include "formwork/data/random.h"
 
 namespace formwork {

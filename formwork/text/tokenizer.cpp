@@ -1,9 +1,9 @@
 #include "formwork/text/tokenizer.h"
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
+#include "formwork/core/file.h"
 #include "formwork/text/bpe_json.h"
 #include "formwork/text/bpe_tokenizer.h"
 #include "formwork/text/byte_tokenizer.h"
@@ -17,9 +17,7 @@ std::string Tokenizer::decode(const std::vector<int64_t>& ids) const {
 }
 
 void Tokenizer::save(const std::filesystem::path& path) const {
-  std::ofstream file(path, std::ios::binary);
-  file << to_json().dump(1) << '\n';
-  if (!file.flush()) fail("{}: could not write the tokenizer", path.string());
+  write_atomically(path, to_json().dump(1) + "\n");
 }
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(const nlohmann::json& content, std::string_view where) {
@@ -29,14 +27,8 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(const nlohmann::json& content, st
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail("{}: no such tokenizer file", path.string());
-  nlohmann::json content;
-  try {
-    content = nlohmann::json::parse(file);
-  } catch (const nlohmann::json::exception& error) {
-    fail("{}: not JSON: {}", path.string(), error.what());
-  }
+  nlohmann::json content = nlohmann::json::parse(read_file(path), nullptr, false);
+  if (content.is_discarded()) fail("{}: expected JSON, found something else", path.string());
   return tokenizer_from_json(content, path.string());
 }
 

@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-#include "formwork/data/files.h"
+#include "formwork/core/file.h"
 
 namespace formwork {
 
