@@ -1,0 +1,52 @@
+#include "formwork/tasks/prediction_task.h"
+
+#include "formwork/data/text_corpus.h"
+#include "formwork/train/objectives/token_cross_entropy.h"
+
+namespace formwork {
+
+const Tensor& PredictionTask::logits(const Record& out, const Batch& batch) {
+  const auto found = out.find("logits");
+  if (found == out.end()) fail("this task needs a model that gives 'logits'; use another head");
+  const auto& logits = found->second;
+  if (logits.dim() != batch.targets.dim() + 1 || logits.size(0) != batch.targets.size(0) ||
+      (batch.targets.dim() == 2 && logits.size(1) != batch.targets.size(1)))
+    fail("logits: expected [{}, classes] for the targets, found [{}]",
+         fmt::join(batch.targets.sizes().vec(), ", "), fmt::join(logits.sizes().vec(), ", "));
+  return logits;
+}
+
+Tensor PredictionTask::objective(const Record& out, const Batch& batch, double scale) const {
+  return token_cross_entropy(logits(out, batch), batch.targets, scale);
+}
+
+void PredictionTask::measure(const Record& out, const Batch& batch, Sums& sums) const {
+  const auto& scores = logits(out, batch);
+  const auto rows = scores.reshape({-1, scores.size(-1)});
+  const auto targets = batch.targets.reshape({-1});
+  const auto real = targets.ne(ignored_target);
+  const auto losses = at::cross_entropy_loss(rows.scalar_type() == at::kDouble ? rows : rows.to(at::kFloat),
+                                             targets, {}, at::Reduction::None);
+  sums["loss"] += losses.to(at::kDouble).sum().item<double>();
+  sums["correct"] += rows.argmax(-1).eq(targets).logical_and_(real).sum().item<double>();
+  sums["targets"] += real.sum().item<double>();
+  sums["samples"] += static_cast<double>(batch.rows());
+}
+
+Metrics PredictionTask::metrics(const Sums& sums) const {
+  const double targets = sums.at("targets");
+  Metrics metrics;
+  metrics.samples = static_cast<int64_t>(sums.at("samples"));
+  metrics.loss = sums.at("loss") / targets;
+  metrics.values = {{"loss", metrics.loss},
+                    {"perplexity", std::exp(metrics.loss)},
+                    {"accuracy", sums.at("correct") / targets}};
+  return metrics;
+}
+
+Tensor mask_of_lengths(const Tensor& lengths, int64_t tokens) {
+  if (lengths.eq(tokens).all().item<bool>()) return {};
+  return at::arange(tokens, at::kLong).unsqueeze(0).lt(lengths.unsqueeze(1)).to(at::kLong);
+}
+
+}  // namespace formwork

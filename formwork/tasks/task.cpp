@@ -1,0 +1,36 @@
+#include "formwork/tasks/task.h"
+
+#include "formwork/data/text_corpus.h"
+#include "formwork/models/model.h"
+
+namespace formwork {
+
+FORMWORK_KIND(Task);
+
+int64_t Batch::target_count() const { return targets.ne(ignored_target).sum().item<int64_t>(); }
+
+int64_t Batch::token_count() const {
+  const auto mask = inputs.find("attention_mask");
+  return mask == inputs.end() ? inputs.at("input_ids").numel() : mask->second.sum().item<int64_t>();
+}
+
+Batch Batch::narrow(int64_t first, int64_t rows) const {
+  Batch part;
+  for (const auto& [name, value] : inputs) part.inputs[name] = value.narrow(0, first, rows);
+  part.targets = targets.narrow(0, first, rows);
+  return part;
+}
+
+void Task::check(const Model& model) const {
+  const auto needs = model_needs();
+  if (!needs.contains("vocab")) return;
+  const auto needed = needs["vocab"].get<int64_t>();
+  const auto& axes = model.inventory().axes;
+  const auto vocab = axes.find("vocab");
+  if (vocab == axes.end())
+    fail("this task needs a model of tokens; '{}' has no vocabulary", model.spec().model.type);
+  if (vocab->second.size < needed)
+    fail("the task's vocabulary has {} tokens, the model's only {}", needed, vocab->second.size);
+}
+
+}  // namespace formwork

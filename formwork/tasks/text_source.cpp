@@ -1,0 +1,51 @@
+#include "formwork/tasks/text_source.h"
+
+#include "formwork/core/error.h"
+#include "formwork/core/file.h"
+#include "formwork/data/embedded_text.h"
+#include "formwork/text/bpe_trainer.h"
+#include "formwork/text/byte_tokenizer.h"
+
+namespace formwork {
+namespace {
+
+std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind, int64_t vocab,
+                                          const std::function<std::string()>& text,
+                                          const std::vector<std::string>& special) {
+  if (kind == "byte" && special.empty()) return byte_tokenizer();
+  if (kind == "byte" || kind == "bpe") {
+    BpeTraining training;
+    training.special = special;
+    training.vocab_size = (kind == "byte" ? 256 : vocab) + static_cast<int64_t>(special.size());
+    return train_bpe(text(), training);
+  }
+  if (kind.ends_with(".json")) return load_tokenizer(kind);
+  fail_unknown("tokenizer", kind, {"byte", "bpe", "FILE.json"});
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> find_tokenizer(Json& meta, const std::string& kind, int64_t vocab,
+                                                const std::function<std::string()>& train,
+                                                const std::vector<std::string>& special) {
+  if (meta.contains("tokenizer"))
+    return tokenizer_from_json(nlohmann::json::parse(meta["tokenizer"].dump()), "the model's tokenizer");
+  auto tokenizer = make_tokenizer(kind, vocab, train, special);
+  meta["tokenizer"] = Json::parse(tokenizer->to_json().dump());
+  return tokenizer;
+}
+
+TextSource TextSource::load(const TextOptions& options, Json& meta, const std::vector<std::string>& special) {
+  const std::string text = options.file.empty() ? std::string(embedded_text()) : read_file(options.file);
+  if (text.empty()) fail("'{}' is empty", options.file);
+  const auto training_text = [&] {
+    return text.substr(0, static_cast<size_t>(static_cast<double>(text.size()) * options.train_share));
+  };
+  auto tokenizer = find_tokenizer(meta, options.tokenizer, options.vocab, training_text, special);
+  TextSource source{tokenizer, TextCorpus(text, *tokenizer, options.train_share), {}};
+  for (int64_t id = 0; id < tokenizer->vocab_size(); ++id)
+    source.token_bytes.push_back(static_cast<int64_t>(tokenizer->token(id).size()));
+  return source;
+}
+
+}  // namespace formwork
