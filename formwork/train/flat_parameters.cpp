@@ -1,0 +1,101 @@
+#include "formwork/train/flat_parameters.h"
+
+#include "formwork/models/model.h"
+
+namespace formwork {
+namespace {
+
+constexpr int64_t kAlignment = 16;  // elements: every piece starts on a cache line
+
+// A tensor over part of `flat` that autograd does not take for a view.
+Tensor window(const Tensor& flat, int64_t offset, at::IntArrayRef shape) {
+  const at::NoGradGuard guard;
+  return at::empty({0}, flat.options()).set_(flat.storage(), offset, shape);
+}
+
+void check_trainable(const Param& param) {
+  const auto dtype = param.value.scalar_type();
+  if (dtype != at::kFloat && dtype != at::kDouble)
+    fail("train: parameter '{}' is {}; parameters must be float32 or float64 (ask for bf16 by precision)",
+         param.name, c10::toString(dtype));
+}
+
+bool belongs(const FlatGroup& group, const Param& param, int64_t method) {
+  const auto& first = *group.pieces.front().param;
+  return group.method == method && group.rate == param.rule.rate && group.decay == param.rule.decay &&
+         first.value.scalar_type() == param.value.scalar_type() &&
+         first.value.device() == param.value.device();
+}
+
+void move_into_array(FlatGroup& group) {
+  int64_t size = 0;
+  for (auto& piece : group.pieces) {
+    piece.offset = size;
+    size += (piece.param->value.numel() + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  const auto options = group.pieces.front().param->value.options().requires_grad(false);
+  group.value = at::zeros({size}, options);
+  group.gradient = at::zeros({size}, options);
+  for (const auto& piece : group.pieces) {
+    auto& value = piece.param->value;
+    auto place = window(group.value, piece.offset, value.sizes());
+    place.copy_(value.detach());
+    value = place.set_requires_grad(true);
+    value.mutable_grad() = window(group.gradient, piece.offset, value.sizes());
+  }
+}
+
+}  // namespace
+
+Tensor FlatGroup::view(const Tensor& flat, const Piece& piece) const {
+  return window(flat, piece.offset, piece.param->value.sizes());
+}
+
+FlatParameters::FlatParameters(Model& model, const std::function<int64_t(const Param&)>& method) {
+  for (auto& param : model.inventory().params) {
+    if (!param.trainable() || param.value.numel() == 0) continue;
+    check_trainable(param);
+    const int64_t sorted = method ? method(param) : 0;
+    auto group = std::find_if(groups_.begin(), groups_.end(),
+                              [&](const FlatGroup& g) { return belongs(g, param, sorted); });
+    if (group == groups_.end()) {
+      groups_.emplace_back();
+      group = groups_.end() - 1;
+      group->rate = param.rule.rate, group->decay = param.rule.decay, group->method = sorted;
+    }
+    group->pieces.push_back({&param, 0});
+  }
+  if (groups_.empty()) fail("train: the model has no trainable parameter");
+  for (auto& group : groups_) move_into_array(group);
+}
+
+FlatParameters::~FlatParameters() {
+  for (auto& group : groups_)
+    for (auto& piece : group.pieces) {
+      auto& value = piece.param->value;
+      // A parameter that was replaced meanwhile is not ours any more.
+      if (!value.is_alias_of(group.value)) continue;
+      value = value.detach().clone().set_requires_grad(true);
+    }
+}
+
+int64_t FlatParameters::size() const {
+  int64_t size = 0;
+  for (const auto& group : groups_) size += group.value.numel();
+  return size;
+}
+
+void FlatParameters::clear_gradients() {
+  for (auto& group : groups_) group.gradient.zero_();
+}
+
+double FlatParameters::gradient_norm() const {
+  double squares = 0;
+  for (const auto& group : groups_) {
+    const double norm = group.gradient.norm(2).item<double>();
+    squares += norm * norm;
+  }
+  return std::sqrt(squares);
+}
+
+}  // namespace formwork

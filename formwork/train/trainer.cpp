@@ -1,0 +1,178 @@
+#include "formwork/train/trainer.h"
+
+#include <chrono>
+
+#include "formwork/core/file.h"
+#include "formwork/core/random.h"
+#include "formwork/models/model_io.h"
+#include "formwork/train/run_folder.h"
+#include "formwork/train/run_log.h"
+
+namespace formwork {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// One run; `step_` counts finished updates.
+class Trainer {
+ public:
+  Trainer(Model& model, Task& task, const TrainOptions& options)
+      : model_(model),
+        task_(task),
+        options_(options),
+        optimizer_(Registry<Optimizer>::make(options.optimizer, model)),
+        schedule_(Registry<Schedule>::make(options.schedule)),
+        folder_(options) {
+    if (options.ema > 0) average_.emplace(optimizer_->parameters(), options.ema);
+    auto running = this->running();
+    folder_.restore(running);
+    step_ = folder_.start();
+  }
+
+  TrainResult run() {
+    RunLog log(options_, step_);
+    const int64_t last =
+        options_.stop_after > 0 ? std::min(options_.stop_after, options_.steps) : options_.steps;
+    while (step_ < last) {
+      log.step(update());
+      if (is_due(options_.evaluate_every) && step_ < options_.steps)
+        log.evaluation(step_, measure(options_.evaluate_samples));
+      if (is_due(save_every())) folder_.save(step_, running());
+    }
+    folder_.save(step_, running());
+    if (step_ == options_.steps) {
+      if (average_) average_->swap();
+      result_.evaluation = measure_current(0);
+      log.evaluation(step_, result_.evaluation);
+    }
+    log.finish();
+    result_.step = step_, result_.samples = step_ * options_.batch;
+    result_.settings = options_.in_force();
+    return result_;
+  }
+
+ private:
+  Running running() { return {model_, *optimizer_, average_ ? &*average_ : nullptr}; }
+  bool is_due(int64_t every) const { return every > 0 && step_ % every == 0; }
+  int64_t save_every() const {
+    return options_.save_every > 0 ? options_.save_every : std::max<int64_t>(1, options_.steps / 10);
+  }
+
+  StepFacts update() {
+    const auto start = Clock::now();
+    const auto batch = task_.training_batch(options_.batch, static_cast<uint64_t>(options_.seed), step_);
+    optimizer_->parameters().clear_gradients();
+    StepFacts facts;
+    facts.loss = backward(batch);
+    require_finite(facts.loss, "loss");
+    facts.gradient_norm = optimizer_->parameters().gradient_norm();
+    require_finite(facts.gradient_norm, "gradient's norm");
+    Update update;
+    update.step = step_ + 1;
+    facts.rate = update.rate = options_.rate * schedule_->factor(step_, options_.steps);
+    if (options_.clip > 0 && facts.gradient_norm > options_.clip)
+      update.gradient_scale = options_.clip / facts.gradient_norm;
+    optimizer_->step(update);
+    facts.step = ++step_;
+    if (average_) average_->update(step_);
+    const int64_t tokens = batch.token_count();
+    result_.tokens += tokens;
+    const double seconds = seconds_since(start);
+    result_.seconds += seconds;
+    result_.loss = facts.loss;
+    facts.tokens_per_second = static_cast<double>(tokens) / seconds;
+    return facts;
+  }
+
+  // Gradients of the mean over all targets of the batch, whatever the parts that it is run in -> the loss.
+  double backward(const Batch& batch) {
+    const int64_t targets = batch.target_count();
+    if (targets == 0) fail("train: no row of step {} has a target", step_ + 1);
+    const int64_t parts = std::min(options_.accumulate, batch.rows());
+    double loss = 0;
+    for (int64_t part = 0; part < parts; ++part) {
+      const int64_t first = batch.rows() * part / parts, end = batch.rows() * (part + 1) / parts;
+      loss += backward_part(parts == 1 ? batch : batch.narrow(first, end - first), part, targets);
+    }
+    return loss;
+  }
+
+  double backward_part(const Batch& part, int64_t index, int64_t targets) {
+    const double scale = 1 / static_cast<double>(targets);
+    Tensor loss;
+    {
+      const PrecisionGuard precision(options_.precision, part.targets.device().type());
+      auto ctx = model_.make_context();
+      ctx.mode.train = true, ctx.mode.checkpoint = options_.checkpoint;
+      ctx.progress = static_cast<double>(step_) / static_cast<double>(options_.steps);
+      ctx.seed = mix(mix(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(step_)),
+                     static_cast<uint64_t>(index));
+      loss = task_.objective(model_.forward(ctx, part.inputs), part, scale);
+      // Auxiliary losses are means over a part's tokens, so each part counts by its share of the targets.
+      const double share = static_cast<double>(part.target_count()) * scale;
+      for (const auto& [name, term] : ctx.auxiliary) loss = loss + term * share;
+    }
+    loss.backward();
+    return loss.item<double>();
+  }
+
+  void require_finite(double value, const char* what) const {
+    if (std::isfinite(value)) return;
+    const int64_t first = step_ * options_.batch;
+    fail("train: the {} is {} at step {}, rows {} to {} of seed {}; {}; try a lower rate or a longer warm-up",
+         what, value, step_ + 1, first, first + options_.batch - 1, options_.seed, folder_.last_checkpoint());
+  }
+
+  Metrics measure(int64_t samples) {
+    if (!average_) return measure_current(samples);
+    average_->swap();
+    auto metrics = measure_current(samples);
+    average_->swap();
+    return metrics;
+  }
+
+  Metrics measure_current(int64_t samples) {
+    EvaluateOptions options;
+    options.batch = options_.evaluate_batch > 0 ? options_.evaluate_batch : options_.batch;
+    options.samples = samples;
+    options.precision = options_.precision;
+    return evaluate(model_, task_, options);
+  }
+
+  Model& model_;
+  Task& task_;
+  const TrainOptions& options_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Schedule> schedule_;
+  RunFolder folder_;
+  std::optional<WeightAverage> average_;
+  int64_t step_ = 0;
+  TrainResult result_;
+};
+
+}  // namespace
+
+Json TrainResult::to_json() const {
+  Json json = {{"step", step}, {"samples", samples}, {"tokens", tokens},
+               {"loss", loss}, {"seconds", seconds}, {"tokens_per_second", tokens_per_second()}};
+  if (evaluation.samples > 0) json["evaluation"] = evaluation.to_json();
+  json["settings"] = settings;
+  return json;
+}
+
+TrainResult train(Model& model, Task& task, const TrainOptions& options) {
+  options.check();
+  task.prepare(model.inventory().spec.meta);
+  task.check(model);
+  auto result = Trainer(model, task, options).run();
+  if (options.folder.empty() || result.step < options.steps) return result;
+  save_model(model, options.folder);
+  write_atomically(options.folder + "/result.json", result.to_json().dump(2) + "\n");
+  return result;
+}
+
+}  // namespace formwork
