@@ -1,0 +1,42 @@
+// formwork eval MODEL: measures a model on a task.
+#include "command.h"
+#include "formwork/train/evaluate.h"
+
+namespace formwork::cli {
+namespace {
+
+struct Arguments {
+  std::string model;
+  TaskChoice task;
+  Json options = Json::object();
+  bool json = false;
+};
+
+void run(const Arguments& arguments) {
+  const auto options = parse_options<EvaluateOptions>(arguments.options, "eval");
+  auto model = load_model(arguments.model);
+  Json meta = model->spec().meta;
+  auto task = arguments.task.make(meta);
+  task->check(*model);
+  const auto metrics = evaluate(*model, *task, options);
+  Table table;
+  Json row = {{"model", arguments.model}, {"samples", metrics.samples}};
+  for (const auto& [name, value] : metrics.values) row[name] = value;
+  print(Table::from_rows({row}), arguments.json);
+}
+
+void add(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = app.add_subcommand("eval", "measure a model on a task");
+  command->add_option("model", arguments->model, "a model folder")->required();
+  arguments->task.add_to(*command);
+  add_options<EvaluateOptions>(*command, arguments->options);
+  command->add_flag("--json", arguments->json, "print an array with one object a row");
+  command->footer("Example:  formwork eval model --task text");
+  command->callback([arguments] { run(*arguments); });
+}
+
+FORMWORK_COMMAND(add);
+
+}  // namespace
+}  // namespace formwork::cli

@@ -1,0 +1,60 @@
+// formwork forward SPEC: runs a model on given tensors and saves what comes out.
+#include "command.h"
+#include "formwork/interop/safetensors.h"
+
+namespace formwork::cli {
+namespace {
+
+struct Arguments {
+  std::string spec, weights, inputs, out, dtype = "float32";
+  std::vector<std::string> taps;
+};
+
+void run(const Arguments& arguments) {
+  if (arguments.dtype != "float32" && arguments.dtype != "float64")
+    fail("--dtype: expected float32 or float64, found '{}'", arguments.dtype);
+  const auto dtype = arguments.dtype == "float64" ? at::kDouble : at::kFloat;
+  const auto cast = [&](const Tensor& x) { return x.is_floating_point() ? x.to(dtype) : x; };
+  auto model = build_model(find_spec(arguments.spec), 0, dtype);
+  if (!arguments.weights.empty()) {
+    TensorMap tensors;
+    for (const auto& [name, tensor] : read_safetensors(arguments.weights)) tensors[name] = cast(tensor);
+    load_tensors(*model, tensors, arguments.weights);
+  }
+  Record inputs;
+  for (const auto& [name, tensor] : read_safetensors(arguments.inputs)) inputs[name] = cast(tensor);
+  const at::NoGradGuard guard;
+  auto board = model->make_board();
+  TensorMap outputs;
+  for (const auto& pattern : arguments.taps)
+    board.read(pattern, [&](const TapEvent& event, const Tensor& x) {
+      outputs[event.visit ? fmt::format("{}@{}", event.name, event.visit) : event.name] = x.detach().clone();
+    });
+  auto ctx = model->make_context(&board);
+  for (const auto& [name, tensor] : model->forward(ctx, inputs)) outputs[name] = tensor;
+  write_safetensors(arguments.out, outputs);
+}
+
+void add(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = app.add_subcommand("forward", "run a model or part on given tensors");
+  command->add_option("spec", arguments->spec, "a Spec file, a model folder, or a built-in Spec")->required();
+  command->add_option("--weights", arguments->weights,
+                      "safetensors with every parameter; without it, initial values");
+  command
+      ->add_option("--inputs", arguments->inputs,
+                   "safetensors: input_ids [B, T], attention_mask, ...; x for a part")
+      ->required();
+  command->add_option("--out", arguments->out, "safetensors to write")->required();
+  command->add_option("--dtype", arguments->dtype, "float32 or float64")->capture_default_str();
+  command->add_option("--tap", arguments->taps, "also write the taps that match; repeatable");
+  command->footer(
+      "Example:  formwork forward model --weights model --inputs in.safetensors --out out.safetensors --tap "
+      "'layers.0.*'");
+  command->callback([arguments] { run(*arguments); });
+}
+
+FORMWORK_COMMAND(add);
+
+}  // namespace
+}  // namespace formwork::cli

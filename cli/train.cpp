@@ -1,0 +1,58 @@
+// formwork train SPEC: trains a model on a task and saves it.
+#include "command.h"
+#include "formwork/train/trainer.h"
+
+namespace formwork::cli {
+namespace {
+
+struct Arguments {
+  std::string spec;
+  TaskChoice task;
+  Json options = Json::object();
+  bool json = false;
+};
+
+// A new model from the Spec and what the task needs; a trained one where SPEC is a folder with weights.
+std::shared_ptr<Model> make_model(const std::string& name, const TaskChoice& choice, uint64_t seed,
+                                  std::unique_ptr<Task>& task) {
+  Spec spec = find_spec(name);
+  task = choice.make(spec.meta);
+  if (std::filesystem::exists(name + "/model.safetensors")) return load_model(name);
+  for (const auto& [key, value] : task->model_needs().items()) spec.model.options[key] = value;
+  return build_model(spec, seed);
+}
+
+void run(const Arguments& arguments) {
+  const auto options = parse_options<TrainOptions>(arguments.options, "train");
+  std::unique_ptr<Task> task;
+  auto model = make_model(arguments.spec, arguments.task, static_cast<uint64_t>(options.seed), task);
+  const auto result = train(*model, *task, options);
+  if (!options.folder.empty()) save_model(*model, options.folder);
+  if (arguments.json) {
+    fmt::print("{}\n", result.to_json().dump(2));
+    return;
+  }
+  fmt::print("{} parameters, {} steps, {:.0f} tokens/s\n", model->parameter_count(), result.step,
+             result.tokens_per_second());
+  for (const auto& [name, value] : result.evaluation.values) fmt::print("{} {:.4f}\n", name, value);
+  fmt::print("samples evaluated {}\n", result.evaluation.samples);
+  if (!options.folder.empty()) fmt::print("saved in {}\n", options.folder);
+}
+
+void add(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = app.add_subcommand("train", "train a model on a task");
+  command->add_option("spec", arguments->spec, "a Spec file, a model folder, or a built-in Spec")->required();
+  arguments->task.add_to(*command);
+  add_options<TrainOptions>(*command, arguments->options);
+  command->add_flag("--json", arguments->json, "print the result as JSON");
+  command->footer(
+      "Example:  formwork train tiny-decoder --task text --data file=book.txt --data length=64 --steps 500 "
+      "--folder model");
+  command->callback([arguments] { run(*arguments); });
+}
+
+FORMWORK_COMMAND(add);
+
+}  // namespace
+}  // namespace formwork::cli
