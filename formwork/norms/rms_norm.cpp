@@ -1,4 +1,5 @@
 // RMSNorm (Zhang and Sennrich, 2019): y = x / sqrt(sum(x^2) / D + eps) * gain, x [..., D].
+#include "formwork/norms/fused.h"
 #include "formwork/norms/norm.h"
 
 namespace formwork {
@@ -31,8 +32,11 @@ class RmsNorm final : public Norm {
 
  protected:
   Tensor normalize(Context& ctx, const Tensor& x) override {
+    const auto gain = gain_ ? ctx.value(*gain_) : Tensor();
+    if (fits_fused_norm(ctx, x, gain))
+      return fused_rms_norm(x, gain, static_cast<double>(width_), options_.eps);
     const auto scale = (x.square().sum(-1, true) / static_cast<double>(width_) + options_.eps).rsqrt();
-    return gain_ ? x * scale * ctx.value(*gain_) : x * scale;
+    return gain_ ? x * scale * gain : x * scale;
   }
 
  private:
