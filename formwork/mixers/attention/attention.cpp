@@ -43,12 +43,12 @@ Attention::Attention(Build& build, const Options& options)
     qkv_ = make_linear(
         build, "qkv", need(Role::qkv, build.in, Dim::concat({query, key, value}), options.bias, build.input));
   } else {
-    const Slot memory_tap = options.memory.empty() ? build.input : build.tap("memory", source);
+    memory_tap_ = options.memory.empty() ? -1 : build.tap("memory", source);
+    const Slot read = options.memory.empty() ? build.input : memory_tap_;
     query_ = make_linear(build, "query",
                          need(Role::query, build.in, Dim::product(query), options.bias, build.input));
-    key_ = make_linear(build, "key", need(Role::key, source, Dim::product(key), options.bias, memory_tap));
-    value_ =
-        make_linear(build, "value", need(Role::value, source, Dim::product(value), options.bias, memory_tap));
+    key_ = make_linear(build, "key", need(Role::key, source, Dim::product(key), options.bias, read));
+    value_ = make_linear(build, "value", need(Role::value, source, Dim::product(value), options.bias, read));
   }
   auto out = need(Role::out, Dim::product(context), build.out, options.out_bias, -1);
   out.init = init::normal(0.02 / std::sqrt(2.0 * static_cast<double>(build.depth)));
@@ -68,7 +68,7 @@ Attention::Attention(Build& build, const Options& options)
 
 Traits Attention::traits() const {
   Traits traits;
-  traits.causal = causal_;
+  traits.causal = causal_ || !options_.memory.empty();
   return traits;
 }
 
@@ -148,7 +148,7 @@ Tensor Attention::mix(Context& ctx, const Tensor& x) {
   const auto positions = token_positions(ctx, x);
   if (!options_.memory.empty()) {
     const auto& memory = ctx.streams->at(options_.memory);
-    auto [k, v] = keys_values(ctx, memory.x);
+    auto [k, v] = keys_values(ctx, ctx.tap(memory_tap_, memory.x));
     Heads heads{queries(ctx, x), k, v};
     if (query_norm_) heads.q = query_norm_->forward(ctx, heads.q), heads.k = key_norm_->forward(ctx, heads.k);
     return attend(ctx, heads, positions, at::arange(k.size(1), positions.options()).unsqueeze(0),
