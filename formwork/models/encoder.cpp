@@ -21,7 +21,7 @@ class Encoder final : public Model {
 
   Encoder(Build& build, const Options& options) {
     Build root = build;
-    root.in = root.out = build.global_axis("residual", options.width);
+    root.in = root.out = build.stream("residual", options.width);
     root.causal = false;
     tower_ = std::make_unique<TokenTower>(root, options);
     head_ = tower_->make_head(root, options.head, options.tie);

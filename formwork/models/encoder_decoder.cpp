@@ -41,11 +41,11 @@ class EncoderDecoder final : public Model {
 
     // One embedding writes both streams, so whatever turns one of them turns the other.
     Build encoder = build.at("encoder"), decoder = build.at("decoder");
-    encoder.in = encoder.out =
-        options.share ? build.global_axis("residual", options.width) : encoder.axis("residual", source.width);
+    encoder.in = encoder.out = options.share ? build.stream("residual", options.width)
+                                             : build.stream("encoder.residual", source.width);
     encoder.causal = false;
     encoder_ = std::make_unique<TokenTower>(encoder, source);
-    decoder.in = decoder.out = options.share ? encoder.in : decoder.axis("residual", options.width);
+    decoder.in = decoder.out = options.share ? encoder.in : build.stream("decoder.residual", options.width);
     decoder.causal = true;
     decoder.streams["memory"] = encoder_->out();
     decoder_ =

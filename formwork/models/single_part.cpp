@@ -104,10 +104,10 @@ class SinglePart final : public Model {
 
   SinglePart(Build& build, const Options& options) {
     Build child = build.at("part");
-    child.in = child.out = build.global_axis("residual", options.width);
+    child.in = child.out = build.stream("residual", options.width);
     child.causal = options.causal;
     input_ = child.input = build.tap("x", child.in);
-    if (options.memory_width) child.streams["memory"] = build.global_axis("memory", options.memory_width);
+    if (options.memory_width) child.streams["memory"] = build.stream("memory", options.memory_width);
     for (const auto& [name, size] : options.dims.items()) {
       if (!size.is_number_integer()) fail("part: dims.{}: expected a size, found {}", name, size.dump());
       dims_.push_back({name, size.get<int64_t>()});
