@@ -155,7 +155,8 @@ TEST_P(Parts, TapsAreDeliveredAndLeaveTheOutputUnchanged) {
   });
   auto ctx = model().make_context(&board);
   const auto y = model().forward(ctx, in).at("y");
-  EXPECT_TRUE(at::equal(y, plain));
+  // A fused kernel gives way to plain operations where something listens inside it: equal up to rounding.
+  EXPECT_LT(gap(y, plain), 1e-12);
   for (const auto& name : model().inventory().taps.all()) {
     if (!seen.count(name)) {
       ADD_FAILURE() << "tap '" << name << "' was not delivered";
