@@ -19,6 +19,12 @@ Tensor Context::draw_bernoulli(const std::string& name, at::IntArrayRef shape, d
   return at::empty(shape, options.requires_grad(false)).bernoulli_(p, stream);
 }
 
+Tensor Context::draw_uniform(const std::string& name, at::IntArrayRef shape, double low, double high,
+                             const at::TensorOptions& options) {
+  auto stream = make_stream(seed, name, next_draw(name));
+  return at::empty(shape, options.requires_grad(false)).uniform_(low, high, stream);
+}
+
 Tensor Context::draw_top(const std::string& name, const Tensor& weights, int64_t k, Estimator estimator) {
   if (k > weights.size(-1)) fail("{}: {} drawn of {}", name, k, weights.size(-1));
   if (estimator == Estimator::argmax) return std::get<1>(weights.topk(k, -1));

@@ -56,6 +56,9 @@ class Context {
   // Bernoulli(p) of a shape, as 0 or 1 in x's dtype; `name` is a full path, each call of one pass a new draw.
   Tensor draw_bernoulli(const std::string& name, at::IntArrayRef shape, double p,
                         const at::TensorOptions& options);
+  // U(low, high) of a shape.
+  Tensor draw_uniform(const std::string& name, at::IntArrayRef shape, double low, double high,
+                      const at::TensorOptions& options);
   // k of the last dimension without replacement, in proportion to weights [.., n]: indices [.., k].
   Tensor draw_top(const std::string& name, const Tensor& weights, int64_t k, Estimator estimator);
   // Dropout by its published rule: x * Bernoulli(1-p) / (1-p) in training, x otherwise.

@@ -5,8 +5,22 @@
 namespace formwork {
 namespace {
 
-Tensor pool(const Context& ctx, const Tensor& x, const std::string& how) {  // [B, T, D] -> [B, D]
-  const auto lengths = ctx.layout ? ctx.layout->lengths : Tensor();
+// Rows of a stream: packed rows [1, N, D] become [S, T, D] with lengths [S] (undefined: all tokens).
+std::pair<Tensor, Tensor> rows(const Context& ctx, const Tensor& x) {
+  if (!ctx.layout) return {x, Tensor()};
+  if (!ctx.layout->packed()) return {x, ctx.layout->lengths};
+  const auto& offsets = ctx.layout->offsets;
+  std::vector<Tensor> parts;
+  std::vector<int64_t> lengths;
+  for (size_t s = 0; s + 1 < offsets.size(); ++s) {
+    lengths.push_back(offsets[s + 1] - offsets[s]);
+    parts.push_back(x[0].narrow(0, offsets[s], lengths.back()));
+  }
+  return {at::pad_sequence(parts, /*batch_first=*/true), at::tensor(lengths, at::kLong).to(x.device())};
+}
+
+Tensor pool(const Context& ctx, const Tensor& stream, const std::string& how) {  // [B, T, D] -> [B, D]
+  const auto [x, lengths] = rows(ctx, stream);
   if (how == "first") return x.select(1, 0);
   if (how == "last") {
     if (!lengths.defined()) return x.select(1, -1);
@@ -14,8 +28,9 @@ Tensor pool(const Context& ctx, const Tensor& x, const std::string& how) {  // [
     return x.gather(1, index).squeeze(1);
   }
   if (!lengths.defined()) return x.mean(1);
-  const auto keep = ctx.layout->keep(x.size(1)).unsqueeze(-1);
-  return x.masked_fill(keep.logical_not(), 0).sum(1) / lengths.clamp_min(1).unsqueeze(1).to(x.scalar_type());
+  const auto keep = at::arange(x.size(1), lengths.options()).unsqueeze(0) < lengths.unsqueeze(1);
+  return x.masked_fill(keep.logical_not().unsqueeze(-1), 0).sum(1) /
+         lengths.clamp_min(1).unsqueeze(1).to(x.scalar_type());
 }
 
 void describe_pool(Fields& f, std::string& how) {

@@ -24,9 +24,19 @@ std::vector<std::string> Registry<LinearMap>::names() {
   return names;
 }
 
-LinearMap::LinearMap(Build& build, const LinearNeed& need) : need_(need), path_(build.path()) {
-  input_ = need.input >= 0 ? need.input : build.tap("in");
-  output_ = build.tap("out");
+namespace {
+
+// The axis that a tap of a map carries: the dimension's, or an unnamed one where it has several.
+Axis tap_axis(const Dim& dim) {
+  return dim.segments.size() == 1 && dim.segments[0].size() == 1 ? dim.segments[0][0] : Axis{"", dim.size()};
+}
+
+}  // namespace
+
+LinearMap::LinearMap(Build& build, const LinearNeed& need)
+    : need_(need), path_(build.path()), owns_input_(need.input < 0) {
+  input_ = owns_input_ ? build.tap("in", tap_axis(need.in)) : need.input;
+  output_ = build.tap("out", tap_axis(need.out));
   if (!need.bias) return;
   Rule rule;
   rule.init = need.bias_init;
@@ -53,7 +63,7 @@ Tensor LinearMap::bias_value(Context& ctx, int64_t bank) const {
 }
 
 Tensor LinearMap::forward(Context& ctx, const Tensor& x, int64_t bank) {
-  return ctx.tap(output_, product(ctx, ctx.tap(input_, x), bank));
+  return ctx.tap(output_, product(ctx, owns_input_ ? ctx.tap(input_, x) : x, bank));
 }
 
 Tensor LinearMap::transposed(Context& ctx, const Tensor& y) { return y.matmul(dense(ctx)); }

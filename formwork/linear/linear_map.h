@@ -49,7 +49,8 @@ class LinearMap : public Part {
   static const char* kind() { return "linear"; }
   LinearMap(Build& build, const LinearNeed& need);
 
-  // y = x W^T + b, x [..., in] -> [..., out], through the map's taps.
+  // y = x W^T + b, x [..., in] -> [..., out], through the map's taps. An input tap that is not the map's own
+  // has been delivered by the part that owns it.
   Tensor forward(Context& ctx, const Tensor& x, int64_t bank = -1);
   // y W, [..., out] -> [..., in], without bias.
   virtual Tensor transposed(Context& ctx, const Tensor& y);
@@ -85,6 +86,7 @@ class LinearMap : public Part {
  private:
   LinearNeed need_;
   std::string path_;
+  bool owns_input_;
   Slot input_ = -1, output_ = -1;
   Param* bias_ = nullptr;
   std::vector<Param*> params_;

@@ -34,6 +34,7 @@ int64_t ModelState::bytes() const {
   int64_t total = 0;
   for (const auto& step : steps)
     if (step) total += step->bytes();
+  for (const auto& [name, stream] : streams) total += static_cast<int64_t>(stream.x.nbytes());
   return total;
 }
 

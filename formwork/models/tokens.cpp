@@ -17,14 +17,14 @@ std::vector<int64_t> read_offsets(const Tensor& offsets, int64_t tokens) {
   return list;
 }
 
+}  // namespace
+
 Tensor packed_positions(const std::vector<int64_t>& offsets) {
   std::vector<Tensor> parts;
   for (size_t s = 0; s + 1 < offsets.size(); ++s)
     parts.push_back(at::arange(offsets[s + 1] - offsets[s], at::kLong));
   return at::cat(parts).unsqueeze(0);
 }
-
-}  // namespace
 
 void check_fields(const Record& in, const std::vector<std::string>& known) {
   for (const auto& [name, value] : in)

@@ -18,6 +18,8 @@ struct TokenInput {
 TokenInput read_tokens(const Record& in, const std::string& prefix);
 // Puts per-token outputs back in the caller's order.
 void restore_tokens(const Compaction* compaction, Record& out);
+// Positions [1, N] of packed rows, each counted from 0.
+Tensor packed_positions(const std::vector<int64_t>& offsets);
 void check_fields(const Record& in, const std::vector<std::string>& known);
 
 }  // namespace formwork

@@ -2,14 +2,19 @@
 
 namespace formwork {
 
-TokenStem::TokenStem(const Build& build, const std::string& name, const Options& options)
-    : options_(options), path_(build.name(name)) {
-  LinearNeed need;
-  need.role = Role::embed, need.in = build.out, need.init = init::normal(options.std);
-  // Rows of W are what the stem writes to the stream, so its inner dimension is the written one.
-  need.in.writes = true;
-  need.out = build.global_axis("vocab", options.vocab, Group::permute);
-  embedding_ = make_linear(build, name, need);
+TokenStem::TokenStem(const Build& build, const std::string& name, const Options& options, LinearMap* shared)
+    : options_(options), path_(build.name(name)), embedding_(shared) {
+  if (shared) {
+    build.inventory().ties.emplace_back(path_ + ".weight", shared->path() + ".weight");
+  } else {
+    LinearNeed need;
+    need.role = Role::embed, need.in = build.out, need.init = init::normal(options.std);
+    // Rows of W are what the stem writes to the stream, so its inner dimension is the written one.
+    need.in.writes = true;
+    need.out = build.global_axis(options.vocab_axis, options.vocab, Group::permute);
+    own_ = make_linear(build, name, need);
+    embedding_ = own_.get();
+  }
   Build position = build.at("position");
   position.in = position.out = build.out;
   position_ = Registry<Position>::make(position, options.position);

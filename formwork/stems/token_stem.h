@@ -12,18 +12,20 @@ class TokenStem final : public Part {
     int64_t vocab = 256, segments = 0;
     PartSpec position = "none", norm;
     double scale = 1, dropout = 0, std = 0.02;
+    std::string vocab_axis = "vocab";
   };
-  // build.out is the stream's axis; the embedding map is named `name`.
-  TokenStem(const Build& build, const std::string& name, const Options& options);
+  // build.out is the stream's axis; the embedding map is named `name`, unless another stem's is `shared`.
+  TokenStem(const Build& build, const std::string& name, const Options& options, LinearMap* shared = nullptr);
 
   // ids [B, T], positions [B|1, T], segments [B, T] or undefined -> [B, T, D].
   Tensor forward(Context& ctx, const Tensor& ids, const Tensor& positions, const Tensor& segments);
-  LinearMap& embedding() { return *embedding_; }
+  LinearMap& embedding() const { return *embedding_; }
 
  private:
   Options options_;
   std::string path_;
-  std::unique_ptr<LinearMap> embedding_;
+  std::unique_ptr<LinearMap> own_;
+  LinearMap* embedding_;
   std::unique_ptr<Position> position_;
   std::unique_ptr<Norm> norm_;
   Param* segments_ = nullptr;

@@ -65,7 +65,8 @@ void AttentionMixer::build_maps(Build& build, const Axis& kv, const Axis& group,
     qkv_ = make_linear(build, "qkv",
                        need(Role::qkv, build.in, Dim::concat({query, key, value}), bias, build.input));
   } else {
-    const Slot memory = options_.memory.empty() ? build.input : build.tap("memory", source);
+    memory_tap_ = options_.memory.empty() ? -1 : build.tap("memory", source);
+    const Slot memory = options_.memory.empty() ? build.input : memory_tap_;
     query_ = make_linear(build, "query", need(Role::query, build.in, Dim::product(query), bias, build.input));
     key_ = make_linear(build, "key", need(Role::key, source, Dim::product(key), bias, memory));
     value_ = make_linear(build, "value", need(Role::value, source, Dim::product(value), bias, memory));
@@ -77,7 +78,7 @@ void AttentionMixer::build_maps(Build& build, const Axis& kv, const Axis& group,
 
 Traits AttentionMixer::traits() const {
   Traits traits;
-  traits.causal = causal_;
+  traits.causal = causal_ || !options_.memory.empty();
   return traits;
 }
 
@@ -219,7 +220,7 @@ Tensor AttentionMixer::plain_run(Context& ctx, const Heads& heads, const Sight& 
 
 Tensor AttentionMixer::mix(Context& ctx, const Tensor& x) {
   if (!options_.memory.empty()) {
-    const auto [k, v] = keys_values(ctx, ctx.streams->at(options_.memory).x);
+    const auto [k, v] = keys_values(ctx, ctx.tap(memory_tap_, ctx.streams->at(options_.memory).x));
     return attend_memory(ctx, x, k, v);
   }
   Sight sight;
@@ -271,7 +272,8 @@ Tensor AttentionMixer::append(Context& ctx, const Tensor& x, State* state) {
   if (!options_.memory.empty()) {
     auto& memory = static_cast<MemoryCache&>(*state);
     if (!memory.k.defined())
-      std::tie(memory.k, memory.v) = keys_values(ctx, ctx.streams->at(options_.memory).x);
+      std::tie(memory.k, memory.v) =
+          keys_values(ctx, ctx.tap(memory_tap_, ctx.streams->at(options_.memory).x));
     return attend_memory(ctx, x, memory.k, memory.v);
   }
   if (!causal_) fail("{}: only causal attention can be decoded token by token", path_);

@@ -86,7 +86,7 @@ class AttentionMixer final : public TokenMixer, public CostFacet {
   std::unique_ptr<Position> position_;
   std::unique_ptr<Score> score_;
   std::unique_ptr<Norm> query_norm_, key_norm_;
-  Slot weights_tap_;
+  Slot memory_tap_ = -1, weights_tap_;
 };
 
 }  // namespace formwork

@@ -1,0 +1,102 @@
+#include "formwork/models/token_tower.h"
+
+namespace formwork {
+namespace {
+
+// Points ctx at the layout of a stream for the length of a scope.
+class LayoutScope {
+ public:
+  LayoutScope(Context& ctx, const Layout& layout) : ctx_(ctx) { ctx.layout = &layout; }
+  ~LayoutScope() { ctx_.layout = nullptr; }
+
+ private:
+  Context& ctx_;
+};
+
+TokenStem::Options stem_options(const TowerOptions& options) {
+  TokenStem::Options stem;
+  stem.vocab = options.vocab, stem.segments = options.segments, stem.vocab_axis = options.vocab_axis;
+  stem.position = options.position, stem.norm = options.stem_norm;
+  stem.scale = options.stem_scale, stem.dropout = options.dropout;
+  return stem;
+}
+
+}  // namespace
+
+void TowerOptions::describe_tower(Fields& f) {
+  f.integer("vocab", vocab, "size of the vocabulary", 1, 1 << 30);
+  f.integer("width", width, "channels of the residual stream", 1, 1 << 20);
+  f.part("norm", norm, "norms", "final norm", true);
+  f.part("position", position, "positions", "positions added to the embedding");
+  f.part("stem_norm", stem_norm, "norms", "norm after the embedding", true);
+  f.number("stem_scale", stem_scale, "factor on the embedding", 0, 1e6);
+  f.number("dropout", dropout, "dropout on the embedding", 0, 1);
+}
+
+void TowerOptions::describe(Fields& f) {
+  describe_tower(f);
+  f.json("layers", layers, "layers, or {\"repeat\": n, \"pattern\": [layers]}");
+}
+
+TokenTower::TokenTower(const Build& build, const TowerOptions& options, LinearMap* embedding)
+    : stem_(build, "embed", stem_options(options), embedding),
+      stack_(build, expand_layers(options.layers, build.name("layers")), options.norm) {}
+
+Stream TokenTower::start(Context& ctx, const Record& in, const std::string& prefix) {
+  auto tokens = read_tokens(in, prefix);
+  const LayoutScope scope(ctx, tokens.layout);
+  return {stem_.forward(ctx, tokens.ids, tokens.positions, tokens.segments), tokens.layout,
+          tokens.compaction};
+}
+
+void TokenTower::run(Context& ctx, int64_t first, int64_t last, Stream& stream) {
+  const LayoutScope scope(ctx, stream.layout);
+  stream.x = stack_.run(ctx, first, last, stream.x);
+}
+
+Tensor TokenTower::finish(Context& ctx, const Stream& stream) {
+  const LayoutScope scope(ctx, stream.layout);
+  return stack_.finish(ctx, stream.x);
+}
+
+void TokenTower::finish(Context& ctx, const Stream& stream, Head& head, Record& out) {
+  const LayoutScope scope(ctx, stream.layout);
+  head.forward(ctx, stack_.finish(ctx, stream.x), out);
+  if (head.per_token()) restore_tokens(stream.compaction.get(), out);
+}
+
+void TokenTower::make_states(const StateOptions& options, ModelState& state) const {
+  stack_.make_states(options, state);
+  state.lengths = at::zeros({options.batch}, at::TensorOptions(at::kLong).device(options.device));
+}
+
+Record TokenTower::append(Context& ctx, const Record& in, const std::string& prefix, Head& head,
+                          ModelState& state) {
+  auto tokens = read_tokens(in, prefix);
+  if (tokens.ids.size(0) != state.lengths.size(0))
+    fail("append: the state has {} rows, the input {}", state.lengths.size(0), tokens.ids.size(0));
+  Record out;
+  {
+    const LayoutScope scope(ctx, tokens.layout);
+    const auto positions = state.lengths.unsqueeze(1) + tokens.positions;
+    auto x = stem_.forward(ctx, tokens.ids, positions, tokens.segments);
+    x = stack_.append(ctx, x, state);
+    head.forward(ctx, stack_.finish(ctx, x), out);
+  }
+  state.history.push_back(state.lengths);
+  state.lengths =
+      state.lengths + (tokens.layout.lengths.defined() ? tokens.layout.lengths
+                                                       : at::full_like(state.lengths, tokens.ids.size(1)));
+  if (head.per_token()) restore_tokens(tokens.compaction.get(), out);
+  return out;
+}
+
+std::unique_ptr<Head> TokenTower::make_head(const Build& build, const PartSpec& head, bool tie) const {
+  Build child = build.at("head");
+  child.in = child.out = stack_.out();
+  child.input = stack_.output_tap();
+  child.embedding = tie ? &stem_.embedding() : nullptr;
+  return Registry<Head>::make(child, head);
+}
+
+}  // namespace formwork
