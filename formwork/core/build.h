@@ -71,8 +71,9 @@ class Build {
   Slot input = -1;  // the tap of the tensor that this part reads; maps with the same input tap are siblings
   bool causal = true;                   // whether token mixers that can do both look at later tokens
   std::map<std::string, Axis> streams;  // the other streams that a part may read ("memory")
-  LinearMap* embedding = nullptr;       // the map that a tied head shares
-  int64_t depth = 1;                    // layers in the whole model, for depth-scaled initializations
+  std::vector<Axis> heads;  // inside attention: the axes whose product is the query heads (kv_heads, group)
+  LinearMap* embedding = nullptr;  // the map that a tied head shares
+  int64_t depth = 1;               // layers in the whole model, for depth-scaled initializations
 
   // A child scope; it reads and writes the same streams and has the same input tap.
   Build at(const std::string& name) const;

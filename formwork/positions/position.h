@@ -8,8 +8,9 @@
 
 namespace formwork {
 
-// Built with build.in: the stream's axis for schemes that add to the embedding, the head width for those
-// that turn queries and keys. Axis `heads` (query heads) is passed for biases.
+// Built with build.in: the stream's axis for schemes that add to the embedding, the axis of a head's channels
+// for those that turn queries and keys. build.heads: the axes whose product is the query heads, for biases
+// (empty outside attention). build.causal: whether later keys are never seen.
 class Position : public Part {
  public:
   static const char* kind() { return "positions"; }
@@ -19,13 +20,17 @@ class Position : public Part {
   virtual Tensor rotate(Context& ctx, const Tensor& x, const Tensor& positions) { return x; }
   virtual bool rotates() const { return false; }
   // Bias on scores, [B|1, H, Tq, Tk]; undefined where there is none.
-  virtual Tensor bias(Context& ctx, const Tensor& query_positions, const Tensor& key_positions,
-                      int64_t heads) {
-    return {};
+  virtual Tensor bias(Context& ctx, const Tensor& query_positions, const Tensor& key_positions) {
+    if (!biases()) return {};
+    return bias_at(ctx, key_positions.unsqueeze(-2) - query_positions.unsqueeze(-1)).permute({0, 3, 1, 2});
   }
+  // Where the bias depends on the distance key - query alone: distances [...] int64 -> [..., H]; undefined
+  // otherwise. Fused attention then needs no tensor of [Tq, Tk].
+  virtual Tensor bias_at(Context& ctx, const Tensor& distances) { return {}; }
+  virtual bool biases_by_distance() const { return false; }
   virtual bool biases() const { return false; }
-  // Slopes of a bias that is linear in distance, [H]; undefined otherwise (kernels add it without a tensor).
-  virtual Tensor slopes(int64_t heads) const { return {}; }
+  // Where the bias is -slope_h |p - j|: the slopes [H], undefined otherwise.
+  virtual Tensor slopes(Context& ctx) { return {}; }
 };
 
 }  // namespace formwork

@@ -1,10 +1,11 @@
 #include "formwork/mixers/attention/attention.h"
 
 #include "formwork/mixers/attention/kv_cache.h"
+#include "formwork/mixers/attention/memory_cache.h"
 
 namespace formwork {
 
-Attention::Attention(Build& build, const Options& options)
+AttentionMixer::AttentionMixer(Build& build, const Options& options)
     : options_(options), causal_(build.causal && options.memory.empty()), path_(build.path()) {
   const int64_t kv_heads = options.kv_heads ? options.kv_heads : options.heads;
   if (options.heads % kv_heads)
@@ -13,46 +14,23 @@ Attention::Attention(Build& build, const Options& options)
     fail("{}: width {} is not divisible by {} heads; choose heads or head_width", path_, build.in.asked(),
          options.heads);
   const int64_t head_width = options.head_width ? options.head_width : build.in.asked() / options.heads;
-  position_ = [&] {
-    Build child = build.at("position");
-    child.in = Axis{"", head_width};
-    return Registry<Position>::make(child, options.position);
-  }();
 
   // Query heads are key-value heads times a group, so that cutting a key-value head takes its queries along.
   const Axis kv = build.axis("kv_heads", kv_heads, Group::permute);
   const Axis group = build.axis("group", options.heads / kv_heads, Group::permute);
-  const Axis qk =
-      build.axis("qk_width", head_width, position_->rotates() ? Group::rotary_pairs : Group::orthogonal);
+  const Axis qk = build.axis("qk_width", head_width, Group::orthogonal);
   const Axis vo = build.axis("v_width", head_width);
-  kv_heads_ = kv.size, group_ = group.size, width_ = qk.size;
+  Build place = build.at("position");
+  place.in = place.out = qk;
+  place.heads = {kv, group};
+  place.causal = causal_;
+  position_ = Registry<Position>::make(place, options.position);
+  if (position_->rotates() && !options.memory.empty())
+    fail("{}: position '{}' turns queries and keys of one stream; cross attention has two", path_,
+         options.position.type);
+  kv_heads_ = kv.size, group_ = group.size, width_ = qk.size, value_width_ = vo.size;
   scale_ = options.scale > 0 ? options.scale : 1 / std::sqrt(static_cast<double>(head_width));
-
-  if (!options.memory.empty() && !build.streams.count(options.memory))
-    fail("{}: no stream '{}' to attend to", path_, options.memory);
-  const Axis source = options.memory.empty() ? build.in : build.streams.at(options.memory);
-  const auto need = [&](Role role, Dim in, Dim out, bool bias, Slot input) {
-    LinearNeed need;
-    need.role = role, need.in = std::move(in), need.out = std::move(out), need.bias = bias,
-    need.input = input;
-    need.init = init::normal(0.02);
-    return need;
-  };
-  const std::vector<Axis> query{kv, group, qk}, key{kv, qk}, value{kv, vo}, context{kv, group, vo};
-  if (options.fused && options.memory.empty()) {
-    qkv_ = make_linear(
-        build, "qkv", need(Role::qkv, build.in, Dim::concat({query, key, value}), options.bias, build.input));
-  } else {
-    memory_tap_ = options.memory.empty() ? -1 : build.tap("memory", source);
-    const Slot read = options.memory.empty() ? build.input : memory_tap_;
-    query_ = make_linear(build, "query",
-                         need(Role::query, build.in, Dim::product(query), options.bias, build.input));
-    key_ = make_linear(build, "key", need(Role::key, source, Dim::product(key), options.bias, read));
-    value_ = make_linear(build, "value", need(Role::value, source, Dim::product(value), options.bias, read));
-  }
-  auto out = need(Role::out, Dim::product(context), build.out, options.out_bias, -1);
-  out.init = init::normal(0.02 / std::sqrt(2.0 * static_cast<double>(build.depth)));
-  out_ = make_linear(build, "out", out);
+  build_maps(build, kv, group, qk, vo);
 
   Build child = build.at("score");
   score_ = Registry<Score>::make(child, options.score);
@@ -64,121 +42,262 @@ Attention::Attention(Build& build, const Options& options)
     key_norm_ = Registry<Norm>::make(k, options.qk_norm);
   }
   weights_tap_ = build.tap("weights");
+  build.register_part(*this);
 }
 
-Traits Attention::traits() const {
+void AttentionMixer::build_maps(Build& build, const Axis& kv, const Axis& group, const Axis& qk,
+                                const Axis& vo) {
+  if (!options_.memory.empty() && !build.streams.count(options_.memory))
+    fail("{}: no stream '{}' to attend to", path_, options_.memory);
+  const Axis source = options_.memory.empty() ? build.in : build.streams.at(options_.memory);
+  const auto need = [&](Role role, Dim in, Dim out, bool bias, Slot input) {
+    LinearNeed need;
+    need.role = role, need.in = std::move(in), need.out = std::move(out), need.bias = bias,
+    need.input = input;
+    need.init = init::normal(0.02);
+    return need;
+  };
+  const std::vector<Axis> query{kv, group, qk}, key{kv, qk}, value{kv, vo}, context{kv, group, vo};
+  const bool bias = options_.bias;
+  if (options_.fused && options_.memory.empty()) {
+    qkv_ = make_linear(build, "qkv",
+                       need(Role::qkv, build.in, Dim::concat({query, key, value}), bias, build.input));
+  } else {
+    memory_tap_ = options_.memory.empty() ? -1 : build.tap("memory", source);
+    const Slot read = options_.memory.empty() ? build.input : memory_tap_;
+    query_ = make_linear(build, "query", need(Role::query, build.in, Dim::product(query), bias, build.input));
+    key_ = make_linear(build, "key", need(Role::key, source, Dim::product(key), bias, read));
+    value_ = make_linear(build, "value", need(Role::value, source, Dim::product(value), bias, read));
+  }
+  auto out = need(Role::out, Dim::product(context), build.out, options_.out_bias, -1);
+  out.init = init::normal(0.02 / std::sqrt(2.0 * static_cast<double>(build.depth)));
+  out_ = make_linear(build, "out", out);
+}
+
+Traits AttentionMixer::traits() const {
   Traits traits;
   traits.causal = causal_ || !options_.memory.empty();
   return traits;
 }
 
-Tensor Attention::queries(Context& ctx, const Tensor& x) {
+double AttentionMixer::flops_per_token(int64_t context) const {
+  const int64_t seen = options_.window ? std::min(context, options_.window) : context;
+  return 2.0 * static_cast<double>(seen * kv_heads_ * group_ * (width_ + value_width_));
+}
+
+Tensor AttentionMixer::queries(Context& ctx, const Tensor& x) {
   return query_->forward(ctx, x).unflatten(-1, {kv_heads_ * group_, width_});
 }
 
-std::pair<Tensor, Tensor> Attention::keys_values(Context& ctx, const Tensor& x) {
-  const auto k = key_->forward(ctx, x), v = value_->forward(ctx, x);
-  return {k.unflatten(-1, {kv_heads_, width_}),
-          v.unflatten(-1, {kv_heads_, v.size(-1) / std::max<int64_t>(1, kv_heads_)})};
+std::pair<Tensor, Tensor> AttentionMixer::keys_values(Context& ctx, const Tensor& x) {
+  auto k = key_->forward(ctx, x).unflatten(-1, {kv_heads_, width_});
+  if (key_norm_) k = key_norm_->forward(ctx, k);
+  return {k, value_->forward(ctx, x).unflatten(-1, {kv_heads_, value_width_})};
 }
 
-Attention::Heads Attention::project(Context& ctx, const Tensor& x) {
-  if (!qkv_) {
-    auto [k, v] = keys_values(ctx, x);
-    return {queries(ctx, x), k, v};
+AttentionMixer::Heads AttentionMixer::project(Context& ctx, const Tensor& x, const Tensor& positions) {
+  const int64_t heads = kv_heads_ * group_;
+  Tensor q, k, v;
+  bool turned = false;
+  if (qkv_) {
+    const auto parts =
+        qkv_->forward(ctx, x).split_with_sizes({(heads + kv_heads_) * width_, kv_heads_ * value_width_}, -1);
+    auto both = parts[0].unflatten(-1, {heads + kv_heads_, width_});
+    // Queries and keys turn together where nothing comes between.
+    turned = !query_norm_ && position_->rotates();
+    if (turned) both = position_->rotate(ctx, both, positions);
+    const auto pair = both.split_with_sizes({heads, kv_heads_}, 2);
+    q = pair[0], k = pair[1], v = parts[1].unflatten(-1, {kv_heads_, value_width_});
+    if (key_norm_) k = key_norm_->forward(ctx, k);
+  } else {
+    q = queries(ctx, x);
+    std::tie(k, v) = keys_values(ctx, x);
   }
-  const auto qkv = qkv_->forward(ctx, x);
-  const int64_t q = kv_heads_ * group_ * width_, k = kv_heads_ * width_, v = qkv.size(-1) - q - k;
-  const auto heads = [&](int64_t start, int64_t size, int64_t count) {
-    return qkv.narrow(-1, start, size).unflatten(-1, {count, size / std::max<int64_t>(1, count)});
-  };
-  return {heads(0, q, kv_heads_ * group_), heads(q, k, kv_heads_), heads(q + k, v, kv_heads_)};
+  if (query_norm_) q = query_norm_->forward(ctx, q);
+  if (!turned && position_->rotates())
+    q = position_->rotate(ctx, q, positions), k = position_->rotate(ctx, k, positions);
+  return {q, k, v};
 }
 
-void Attention::prepare(Context& ctx, Heads& heads, const Tensor& positions) {
-  if (query_norm_) {
-    heads.q = query_norm_->forward(ctx, heads.q);
-    heads.k = key_norm_->forward(ctx, heads.k);
+Tensor AttentionMixer::attend(Context& ctx, const Heads& heads, const Sight& sight) {
+  const auto mixed = can_fuse(ctx, heads, sight) ? fused(ctx, heads, sight) : plain(ctx, heads, sight);
+  return out_->forward(ctx, mixed.flatten(2));
+}
+
+bool AttentionMixer::can_fuse(const Context& ctx, const Heads& heads, const Sight& sight) {
+  const bool weights_wanted = ctx.taps && ctx.taps->hot(weights_tap_);
+  const bool dropout = ctx.mode.train && options_.dropout > 0;
+  return score_->is_softmax() && !weights_wanted && !dropout && !ctx.mode.twice_differentiable &&
+         (!position_->biases() || (sight.consecutive && position_->biases_by_distance())) &&
+         fits_fused_attention(heads.q, heads.k, heads.v);
+}
+
+Tensor AttentionMixer::fused(Context& ctx, const Heads& heads, const Sight& sight) {
+  AttentionPlan plan;
+  plan.runs = sight.runs;
+  plan.scale = scale_, plan.causal = causal_, plan.window = options_.window;
+  plan.key_lengths = sight.key_lengths;
+  if (causal_) plan.prefix = sight.prefix;
+  if (!position_->biases()) return fused_attention(heads.q, heads.k, heads.v, {}, std::move(plan));
+  const auto slopes = position_->slopes(ctx);
+  if (slopes.defined() && !slopes.requires_grad()) {
+    plan.slopes = slopes.to(at::kFloat).contiguous();
+    return fused_attention(heads.q, heads.k, heads.v, {}, std::move(plan));
   }
-  if (!position_->rotates()) return;
-  heads.q = position_->rotate(ctx, heads.q, positions);
-  heads.k = position_->rotate(ctx, heads.k, positions);
-}
-
-Tensor Attention::permitted(Context& ctx, const Tensor& query_positions, const Tensor& key_positions,
-                            const Tensor& key_lengths, int64_t keys) const {
-  Tensor allow;  // [B|1, Tq, Tk]
-  const auto both = [&](const Tensor& rule) { allow = allow.defined() ? allow.logical_and(rule) : rule; };
-  const auto q = query_positions.unsqueeze(-1), k = key_positions.unsqueeze(-2);
-  if (causal_) both(k <= q);
-  if (options_.window) both(causal_ ? q - k < options_.window : (q - k).abs() < options_.window);
-  if (ctx.layout && ctx.layout->prefix.defined() && causal_)
-    allow = allow.logical_or(k < ctx.layout->prefix.view({-1, 1, 1}));
-  if (key_lengths.defined())
-    both((at::arange(keys, key_lengths.options()).unsqueeze(0) < key_lengths.unsqueeze(1)).unsqueeze(1));
-  return allow.defined() ? allow.unsqueeze(1) : allow;
-}
-
-Tensor Attention::attend(Context& ctx, const Heads& heads, const Tensor& query_positions,
-                         const Tensor& key_positions, const Tensor& key_lengths) {
-  const auto q = heads.q.transpose(1, 2);  // [B, H, Tq, d]
-  const auto spread = [&](const Tensor& x) {
-    return group_ == 1 ? x.transpose(1, 2) : x.transpose(1, 2).repeat_interleave(group_, 1);
-  };
-  const auto k = spread(heads.k), v = spread(heads.v);
-  auto logits = q.matmul(k.transpose(-1, -2)) * scale_;
-  if (position_->biases())
-    logits = logits + position_->bias(ctx, query_positions, key_positions, kv_heads_ * group_);
-  const auto allow = permitted(ctx, query_positions, key_positions, key_lengths, k.size(2));
-  auto weights = ctx.tap(weights_tap_, score_->weights(ctx, logits, allow));
-  weights = ctx.dropout(path_ + ".dropout", weights, options_.dropout);
-  return out_->forward(ctx, weights.matmul(v).transpose(1, 2).flatten(2));
+  int64_t farthest = 0;
+  for (const auto& run : plan.runs) {
+    plan.nearest = std::min(plan.nearest, 1 - run.queries - run.place);
+    farthest = std::max(farthest, run.keys - run.place);
+  }
+  const auto distances = at::arange(plan.nearest, farthest + 1, sight.query_positions.options());
+  const auto bias = position_->bias_at(ctx, distances).to(at::kFloat).t();
+  return fused_attention(heads.q, heads.k, heads.v, bias, std::move(plan));
 }
 
 namespace {
 
-Tensor token_positions(const Context& ctx, const Tensor& x) {
-  if (ctx.layout && ctx.layout->positions.defined()) return ctx.layout->positions;
-  return at::arange(x.size(1), x.options().dtype(at::kLong).requires_grad(false)).unsqueeze(0);
+AttentionRun whole(const Tensor& q, const Tensor& k, int64_t place) {
+  return {0, q.size(0), 0, q.size(1), 0, k.size(1), place, 0};
 }
+
+Tensor places(const Tensor& x, int64_t first, int64_t count) {
+  return at::arange(first, first + count, x.options().dtype(at::kLong).requires_grad(false)).unsqueeze(0);
+}
+
+bool same(const Tensor& positions, const Tensor& places) { return positions.eq(places).all().item<bool>(); }
 
 }  // namespace
 
-Tensor Attention::mix(Context& ctx, const Tensor& x) {
-  const auto positions = token_positions(ctx, x);
+Tensor AttentionMixer::plain(Context& ctx, const Heads& heads, const Sight& sight) {
+  if (sight.starts.defined()) return plain_run(ctx, heads, sight, whole(heads.q, heads.k, 0));
+  if (sight.runs.size() == 1) return plain_run(ctx, heads, sight, sight.runs[0]);
+  std::vector<Tensor> parts;
+  for (const auto& run : sight.runs) parts.push_back(plain_run(ctx, heads, sight, run));
+  return at::cat(parts, 1);
+}
+
+Tensor AttentionMixer::permitted(const AttentionRun& run, const Sight& sight, const Tensor& like) const {
+  auto q = places(like, run.place, run.queries).unsqueeze(-1);  // [1, Tq, 1]
+  if (sight.starts.defined()) q = q + sight.starts.view({-1, 1, 1});
+  const auto k = places(like, 0, run.keys).unsqueeze(0);  // [1, 1, Tk]
+  const auto of_rows = [&](const Tensor& lengths) {
+    return lengths.narrow(0, run.sequence, run.rows).view({-1, 1, 1});
+  };
+  Tensor allow;  // [B|1, Tq, Tk]
+  const auto both = [&](const Tensor& rule) { allow = allow.defined() ? allow.logical_and(rule) : rule; };
+  if (causal_) both(k <= q);
+  if (options_.window) both((q - k).abs() < options_.window);
+  if (causal_ && sight.prefix.defined()) allow = allow.logical_or(k < of_rows(sight.prefix));
+  if (sight.key_lengths.defined()) both((k < of_rows(sight.key_lengths)).expand({-1, run.queries, -1}));
+  return allow.defined() ? allow.unsqueeze(1) : allow;
+}
+
+Tensor AttentionMixer::plain_run(Context& ctx, const Heads& heads, const Sight& sight,
+                                 const AttentionRun& run) {
+  const auto cut = [&](const Tensor& x, int64_t first, int64_t count) {
+    const auto rows = x.size(0) == 1 ? x : x.narrow(0, run.row, run.rows);
+    return rows.narrow(1, first, count);
+  };
+  // Queries of a group stand below each other, so that shared keys are not repeated.
+  const auto q = cut(heads.q, run.query, run.queries).unflatten(2, {kv_heads_, group_});
+  const auto k = cut(heads.k, run.key, run.keys).permute({0, 2, 3, 1});
+  const auto v = cut(heads.v, run.key, run.keys).transpose(1, 2);
+  const int64_t below = group_ * run.queries, all = kv_heads_ * group_;
+  auto logits = q.permute({0, 2, 3, 1, 4}).reshape({run.rows, kv_heads_, below, width_}).matmul(k) * scale_;
+  logits = logits.view({run.rows, all, run.queries, run.keys});
+  if (position_->biases())
+    logits = logits + position_
+                          ->bias(ctx, cut(sight.query_positions, run.query, run.queries),
+                                 cut(sight.key_positions, run.key, run.keys))
+                          .to(logits.scalar_type());
+  auto weights = score_->weights(ctx, logits, permitted(run, sight, logits));
+  weights = ctx.dropout(path_ + ".dropout", ctx.tap(weights_tap_, weights), options_.dropout);
+  const auto mixed = weights.reshape({run.rows, kv_heads_, below, run.keys}).matmul(v);
+  return mixed.view({run.rows, all, run.queries, value_width_}).transpose(1, 2);
+}
+
+Tensor AttentionMixer::mix(Context& ctx, const Tensor& x) {
   if (!options_.memory.empty()) {
-    const auto& memory = ctx.streams->at(options_.memory);
-    auto [k, v] = keys_values(ctx, ctx.tap(memory_tap_, memory.x));
-    Heads heads{queries(ctx, x), k, v};
-    if (query_norm_) heads.q = query_norm_->forward(ctx, heads.q), heads.k = key_norm_->forward(ctx, heads.k);
-    return attend(ctx, heads, positions, at::arange(k.size(1), positions.options()).unsqueeze(0),
-                  memory.layout.lengths);
+    const auto [k, v] = keys_values(ctx, ctx.tap(memory_tap_, ctx.streams->at(options_.memory).x));
+    return attend_memory(ctx, x, k, v);
   }
-  Heads heads = project(ctx, x);
-  prepare(ctx, heads, positions);
-  return attend(ctx, heads, positions, positions, ctx.layout ? ctx.layout->lengths : Tensor());
+  Sight sight;
+  const auto order = places(x, 0, x.size(1));
+  const bool given = ctx.layout && ctx.layout->positions.defined();
+  sight.query_positions = sight.key_positions = given ? ctx.layout->positions : order;
+  sight.consecutive = !given || same(ctx.layout->positions, order);
+  if (ctx.layout) sight.key_lengths = ctx.layout->lengths, sight.prefix = ctx.layout->prefix;
+  const Heads heads = project(ctx, x, sight.query_positions);
+  sight.runs = {whole(heads.q, heads.k, 0)};
+  return attend(ctx, heads, sight);
 }
 
-std::unique_ptr<State> Attention::make_state(const StateOptions& options) const {
-  if (!options_.memory.empty()) return nullptr;
-  return std::make_unique<KvCache>(options, kv_heads_, width_);
+Tensor AttentionMixer::attend_memory(Context& ctx, const Tensor& x, const Tensor& k, const Tensor& v) {
+  Heads heads{queries(ctx, x), k, v};
+  if (query_norm_) heads.q = query_norm_->forward(ctx, heads.q);
+  Sight sight;
+  sight.query_positions = places(x, 0, x.size(1)), sight.key_positions = places(x, 0, k.size(1));
+  sight.key_lengths = ctx.streams->at(options_.memory).layout.lengths;
+  sight.runs = {whole(heads.q, heads.k, 0)};
+  return attend(ctx, heads, sight);
 }
 
-Tensor Attention::append(Context& ctx, const Tensor& x, State* state) {
-  if (!options_.memory.empty()) return forward(ctx, x);
+Tensor AttentionMixer::mix_packed(Context& ctx, const Tensor& x) {
+  if (!options_.memory.empty()) fail("{}: cross attention does not take packed rows", path_);
+  const auto& offsets = ctx.layout->offsets;
+  Sight sight;
+  std::vector<Tensor> order;
+  for (size_t s = 0; s + 1 < offsets.size(); ++s) {
+    const int64_t first = offsets[s], count = offsets[s + 1] - first;
+    if (count == 0) continue;
+    sight.runs.push_back({0, 1, first, count, first, count, 0, static_cast<int64_t>(s)});
+    order.push_back(places(x, 0, count));
+  }
+  const auto sequential = at::cat(order, 1);
+  const bool given = ctx.layout->positions.defined();
+  sight.query_positions = sight.key_positions = given ? ctx.layout->positions : sequential;
+  sight.consecutive = !given || same(ctx.layout->positions, sequential);
+  sight.prefix = ctx.layout->prefix;
+  return attend(ctx, project(ctx, x, sight.query_positions), sight);
+}
+
+std::unique_ptr<State> AttentionMixer::make_state(const StateOptions& options) const {
+  if (!options_.memory.empty()) return std::make_unique<MemoryCache>();
+  return std::make_unique<KvCache>(options, KvCacheShape{kv_heads_, width_, value_width_, options_.window});
+}
+
+Tensor AttentionMixer::append(Context& ctx, const Tensor& x, State* state) {
+  if (!options_.memory.empty()) {
+    auto& memory = static_cast<MemoryCache&>(*state);
+    if (!memory.k.defined())
+      std::tie(memory.k, memory.v) = keys_values(ctx, ctx.tap(memory_tap_, ctx.streams->at(options_.memory).x));
+    return attend_memory(ctx, x, memory.k, memory.v);
+  }
   if (!causal_) fail("{}: only causal attention can be decoded token by token", path_);
   auto& cache = static_cast<KvCache&>(*state);
-  const auto positions =
-      cache.lengths().unsqueeze(1) + at::arange(x.size(1), cache.lengths().options()).unsqueeze(0);
-  Heads heads = project(ctx, x);
-  prepare(ctx, heads, positions);
+  const auto before = cache.lengths();
+  const int64_t n = x.size(1), longest = cache.longest();
+  const bool level = cache.level();
+  Sight sight;
+  sight.query_positions = level ? places(x, longest, n) : before.unsqueeze(1) + places(x, 0, n);
+  Heads heads = project(ctx, x, sight.query_positions);
   cache.append(heads.k, heads.v, ctx.layout ? ctx.layout->lengths : Tensor());
-  heads.k = cache.keys(), heads.v = cache.values();
-  return attend(ctx, heads, positions, at::arange(heads.k.size(1), positions.options()).unsqueeze(0),
-                cache.lengths());
+  heads.k = cache.keys().to(heads.q.scalar_type()), heads.v = cache.values().to(heads.q.scalar_type());
+  sight.key_positions = places(x, cache.first(), heads.k.size(1));
+  if (ctx.layout && ctx.layout->prefix.defined()) sight.prefix = ctx.layout->prefix - cache.first();
+  if (!cache.level()) sight.key_lengths = cache.lengths() - cache.first();
+  if (level) {
+    sight.runs = {whole(heads.q, heads.k, longest - cache.first())};
+    return attend(ctx, heads, sight);
+  }
+  sight.starts = before - cache.first();
+  const auto starts = sight.starts.to(at::kCPU);
+  for (int64_t b = 0; b < x.size(0); ++b)
+    sight.runs.push_back({b, 1, 0, n, 0, heads.k.size(1), starts.const_data_ptr<int64_t>()[b], b});
+  return attend(ctx, heads, sight);
 }
 
-FORMWORK_PART(TokenMixer, Attention, "attention",
+FORMWORK_PART(TokenMixer, AttentionMixer, "attention",
               "softmax attention: multi-head, grouped or single keys, causal, cross, window, QK-norm");
 
 }  // namespace formwork

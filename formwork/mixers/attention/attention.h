@@ -3,8 +3,12 @@
 // window; queries and keys normalized per head (Henry et al., 2020) or not; any score and position part.
 //
 //   y = concat_h( weights(q_h k_h^T * scale + bias) v_h ) W_o       x [B, T, D], q_h [B, T, d]
+//
+// Causality and the window go by the order of tokens, positions by layout.positions. Where the score is
+// softmax and nobody asks for the weights, CPU float32 takes the fused kernels.
 #pragma once
 #include "formwork/linear/linear_map.h"
+#include "formwork/mixers/attention/fused.h"
 #include "formwork/mixers/token_mixer.h"
 #include "formwork/norms/norm.h"
 #include "formwork/positions/position.h"
@@ -12,7 +16,7 @@
 
 namespace formwork {
 
-class Attention final : public TokenMixer {
+class AttentionMixer final : public TokenMixer, public CostFacet {
  public:
   struct Options {
     int64_t heads = 4, kv_heads = 0, head_width = 0, window = 0;
@@ -37,32 +41,46 @@ class Attention final : public TokenMixer {
     }
   };
 
-  Attention(Build& build, const Options& options);
+  AttentionMixer(Build& build, const Options& options);
   Traits traits() const override;
   std::unique_ptr<State> make_state(const StateOptions& options) const override;
   Tensor append(Context& ctx, const Tensor& x, State* state) override;
+  // Scores and weighted values; the projections count themselves.
+  double flops_per_token(int64_t context) const override;
 
  protected:
   Tensor mix(Context& ctx, const Tensor& x) override;
+  Tensor mix_packed(Context& ctx, const Tensor& x) override;
 
  private:
   struct Heads {
-    Tensor q, k, v;  // [B, T, H, d]
+    Tensor q, k, v;  // [B, Tq, H, d], [B, Tk, Hkv, d], [B, Tk, Hkv, dv]
   };
+  // What queries may see: in terms of tokens (runs, lengths, prefix) and of positions.
+  struct Sight {
+    std::vector<AttentionRun> runs;
+    Tensor key_lengths, prefix;             // [B], or [sequences] for packed rows; or undefined
+    Tensor starts;                          // [B] place of each row's first query, where they differ
+    Tensor query_positions, key_positions;  // [B|1, T]
+    bool consecutive = true;                // positions differ as places do
+  };
+  void build_maps(Build& build, const Axis& kv, const Axis& group, const Axis& qk, const Axis& vo);
   Tensor queries(Context& ctx, const Tensor& x);
   std::pair<Tensor, Tensor> keys_values(Context& ctx, const Tensor& x);
-  Heads project(Context& ctx, const Tensor& x);
-  void prepare(Context& ctx, Heads& heads, const Tensor& positions);
-  // q [B, Tq, H, d], k and v [B, Tk, Hkv, d]; positions [B|1, T]; key_lengths [B] or undefined -> [B, Tq, D].
-  Tensor attend(Context& ctx, const Heads& heads, const Tensor& query_positions, const Tensor& key_positions,
-                const Tensor& key_lengths);
-  Tensor permitted(Context& ctx, const Tensor& query_positions, const Tensor& key_positions,
-                   const Tensor& key_lengths, int64_t keys) const;
+  // Projects, normalizes and turns.
+  Heads project(Context& ctx, const Tensor& x, const Tensor& positions);
+  Tensor attend(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, out]
+  Tensor attend_memory(Context& ctx, const Tensor& x, const Tensor& k, const Tensor& v);
+  bool can_fuse(const Context& ctx, const Heads& heads, const Sight& sight);
+  Tensor fused(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, H, dv]
+  Tensor plain(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, H, dv]
+  Tensor plain_run(Context& ctx, const Heads& heads, const Sight& sight, const AttentionRun& run);
+  Tensor permitted(const AttentionRun& run, const Sight& sight, const Tensor& like) const;
 
   Options options_;
   bool causal_;
   std::string path_;
-  int64_t kv_heads_, group_, width_;
+  int64_t kv_heads_, group_, width_, value_width_;
   double scale_;
   std::unique_ptr<LinearMap> qkv_, query_, key_, value_, out_;
   std::unique_ptr<Position> position_;

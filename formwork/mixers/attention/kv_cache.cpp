@@ -4,69 +4,98 @@
 
 namespace formwork {
 
-KvCache::KvCache(const StateOptions& options, int64_t heads, int64_t width) {
+KvCache::KvCache(const StateOptions& options, const KvCacheShape& shape)
+    : window_(shape.window), reversible_(options.reversible) {
   const auto tensor_options = at::TensorOptions(options.dtype).device(options.device);
-  keys_ = at::empty({options.batch, options.capacity, heads, width}, tensor_options);
-  values_ = at::empty_like(keys_);
+  const int64_t capacity = window_ ? std::min(options.capacity, 2 * window_) : options.capacity;
+  // Zeros, since a weight of 0 times an uninitialized NaN would be NaN.
+  keys_ = at::zeros({options.batch, capacity, shape.heads, shape.width}, tensor_options);
+  values_ = at::zeros({options.batch, capacity, shape.heads, shape.value_width}, tensor_options);
   lengths_ = at::zeros({options.batch}, at::TensorOptions(at::kLong).device(options.device));
 }
 
 std::unique_ptr<State> KvCache::fork(const Tensor& rows) const {
   auto copy = std::unique_ptr<KvCache>(new KvCache());
-  copy->keys_ = keys_.index_select(0, rows);
-  copy->values_ = values_.index_select(0, rows);
+  copy->keys_ = keys().index_select(0, rows);
+  copy->values_ = values().index_select(0, rows);
   copy->lengths_ = lengths_.index_select(0, rows);
-  copy->longest_ = longest_;
+  copy->first_ = first_, copy->longest_ = longest_, copy->window_ = window_;
+  copy->reversible_ = reversible_, copy->level_ = level_;
   for (const auto& lengths : history_) copy->history_.push_back(lengths.index_select(0, rows));
   return copy;
 }
 
 void KvCache::roll_back(int64_t appends) {
-  if (appends > static_cast<int64_t>(history_.size()))
-    fail("key-value cache: cannot roll back {} appends, only {} were made", appends, history_.size());
-  for (; appends > 0; --appends) {
-    lengths_ = history_.back();
-    history_.pop_back();
-  }
-  longest_ = lengths_.numel() ? lengths_.max().item<int64_t>() : 0;
+  const auto made = static_cast<int64_t>(history_.size());
+  if (appends > made)
+    fail("key-value cache: cannot roll back {} appends, only {} {}", appends, made,
+         window_ ? "are kept (raise 'reversible')" : "were made");
+  if (appends == 0) return;
+  lengths_ = history_[static_cast<size_t>(made - appends)];
+  history_.resize(static_cast<size_t>(made - appends));
+  measure();
 }
 
 int64_t KvCache::bytes() const { return static_cast<int64_t>(keys_.nbytes() + values_.nbytes()); }
 
+void KvCache::measure() {
+  if (lengths_.numel() == 0) return;
+  longest_ = lengths_.max().item<int64_t>();
+  level_ = lengths_.min().item<int64_t>() == longest_;
+}
+
+void KvCache::remember() {
+  history_.push_back(lengths_);
+  while (window_ && static_cast<int64_t>(history_.size()) > reversible_) history_.pop_front();
+}
+
+// Leading tokens that no query can see any more, not even after a roll-back.
+int64_t KvCache::forgettable() const {
+  if (!window_ || rows() == 0) return 0;
+  const auto& oldest = history_.empty() ? lengths_ : history_.front();
+  return std::max<int64_t>(0, oldest.min().item<int64_t>() - window_ + 1 - first_);
+}
+
+// Makes room for `tokens` beyond first_. Moving what is left to the front costs O(1) a token, since it
+// happens only when at least half can go.
 void KvCache::reserve(int64_t tokens) {
   const int64_t capacity = keys_.size(1);
   if (tokens <= capacity) return;
+  const int64_t drop = std::min(forgettable(), longest_ - first_), kept = longest_ - first_ - drop;
+  const bool in_place = drop >= kept && tokens - drop <= capacity;
   auto shape = keys_.sizes().vec();
-  shape[1] = std::max(tokens, capacity + capacity / 2 + 16);
+  const int64_t needed = tokens - drop;
+  shape[1] = window_ ? needed + window_ : std::max(needed, capacity + capacity / 2 + 16);
   for (Tensor* tensor : {&keys_, &values_}) {
-    auto grown = at::empty(shape, tensor->options());
-    grown.narrow(1, 0, longest_).copy_(tensor->narrow(1, 0, longest_));
-    *tensor = grown;
+    shape[3] = tensor->size(3);
+    auto to = in_place ? *tensor : at::zeros(shape, tensor->options());
+    to.narrow(1, 0, kept).copy_(tensor->narrow(1, drop, kept));
+    *tensor = to;
   }
+  first_ += drop;
 }
 
 void KvCache::append(const Tensor& k, const Tensor& v, const Tensor& counts) {
   if (k.size(0) != rows()) fail("key-value cache of {} rows was given {} rows", rows(), k.size(0));
   const int64_t n = k.size(1);
-  history_.push_back(lengths_);
-  const bool level = !counts.defined() && (rows() == 0 || lengths_.eq(longest_).all().item<bool>());
-  reserve(longest_ + n);
-  if (level) {
-    keys_.narrow(1, longest_, n).copy_(k);
-    values_.narrow(1, longest_, n).copy_(v);
+  remember();
+  reserve(longest_ + n - first_);
+  const int64_t end = longest_ - first_;
+  if (level_ && !counts.defined()) {
+    keys_.narrow(1, end, n).copy_(k);
+    values_.narrow(1, end, n).copy_(v);
     lengths_ = lengths_ + n;
     longest_ += n;
     return;
   }
   // Rows of unequal length: token i of row b goes to place lengths[b] + i. What lies past a row's length is
   // overwritten by its next append and never seen.
-  auto place =
-      (lengths_.unsqueeze(1) + at::arange(n, lengths_.options()).unsqueeze(0)).unsqueeze(-1).unsqueeze(-1);
-  place = place.expand(k.sizes());
-  keys_.scatter_(1, place, k.to(keys_.scalar_type()));
-  values_.scatter_(1, place, v.to(values_.scalar_type()));
+  const auto place =
+      (lengths_ - first_).view({-1, 1, 1, 1}) + at::arange(n, lengths_.options()).view({-1, 1, 1});
+  keys_.scatter_(1, place.expand(k.sizes()), k.to(keys_.scalar_type()));
+  values_.scatter_(1, place.expand(v.sizes()), v.to(values_.scalar_type()));
   lengths_ = lengths_ + (counts.defined() ? counts : at::full_like(lengths_, n));
-  longest_ = lengths_.max().item<int64_t>();
+  measure();
 }
 
 }  // namespace formwork

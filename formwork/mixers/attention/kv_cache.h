@@ -1,33 +1,47 @@
-// Key-value cache: keys and values [B, capacity, H, d] with a length for each row.
+// Key-value cache: keys [B, capacity, H, d] and values [B, capacity, H, dv] with a length for each row. With
+// a sliding window it forgets what no later query can see, so memory stays bounded.
 #pragma once
-#include <vector>
+#include <deque>
 
 #include "formwork/core/state.h"
 
 namespace formwork {
 
+struct KvCacheShape {
+  int64_t heads = 0, width = 0, value_width = 0;
+  int64_t window = 0;  // keys that a query sees; 0: all
+};
+
 class KvCache final : public State {
  public:
-  KvCache(const StateOptions& options, int64_t heads, int64_t width);
+  KvCache(const StateOptions& options, const KvCacheShape& shape);
   std::unique_ptr<State> fork(const Tensor& rows) const override;
+  // With a window, only the last `reversible` appends can be forgotten.
   void roll_back(int64_t appends) override;
   int64_t bytes() const override;
 
-  // Adds k, v [B, n, H, d]; row b keeps its first counts[b] tokens (undefined: all n).
+  // Adds k [B, n, H, d] and v [B, n, H, dv]; row b keeps its first counts[b] tokens (undefined: all n).
   void append(const Tensor& k, const Tensor& v, const Tensor& counts);
-  const Tensor& lengths() const { return lengths_; }  // [B] int64
+  const Tensor& lengths() const { return lengths_; }  // [B] int64, tokens seen
+  bool level() const { return level_; }               // whether all rows have the same length
   int64_t longest() const { return longest_; }
   int64_t rows() const { return lengths_.size(0); }
-  Tensor keys() const { return keys_.narrow(1, 0, longest_); }
-  Tensor values() const { return values_.narrow(1, 0, longest_); }
+  // The tokens that are kept: [first, longest) of each row, [B, longest - first, H, d].
+  int64_t first() const { return first_; }
+  Tensor keys() const { return keys_.narrow(1, 0, longest_ - first_); }
+  Tensor values() const { return values_.narrow(1, 0, longest_ - first_); }
 
  private:
   KvCache() = default;
+  void remember();
   void reserve(int64_t tokens);
+  int64_t forgettable() const;
+  void measure();
 
   Tensor keys_, values_, lengths_;
-  int64_t longest_ = 0;
-  std::vector<Tensor> history_;  // lengths before each append
+  int64_t first_ = 0, longest_ = 0, window_ = 0, reversible_ = 0;
+  bool level_ = true;
+  std::deque<Tensor> history_;  // lengths before each append
 };
 
 }  // namespace formwork

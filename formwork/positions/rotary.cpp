@@ -1,0 +1,95 @@
+// Rotary positions (Su et al., "RoFormer", 2021): pair (a, b) of channels at position p becomes
+// (a cos(p f) - b sin(p f), b cos(p f) + a sin(p f)), so q.k depends on the distance alone.
+#include "formwork/positions/position.h"
+#include "formwork/positions/rotary_scaling.h"
+
+namespace formwork {
+namespace {
+
+// Which channels of the turned part [0, r) make pair i.
+struct Pairing {
+  bool halves;  // (i, i + r/2), as in Hugging Face's Llama; otherwise (2i, 2i + 1)
+
+  // x [..., r] -> the two members of every pair, [..., r/2] each.
+  std::pair<Tensor, Tensor> split(const Tensor& x) const {
+    const auto pairs = x.size(-1) / 2;
+    if (halves) return {x.narrow(-1, 0, pairs), x.narrow(-1, pairs, pairs)};
+    const auto both = x.unflatten(-1, {pairs, 2});
+    return {both.select(-1, 0), both.select(-1, 1)};
+  }
+  Tensor join(const Tensor& a, const Tensor& b) const {
+    return halves ? at::cat({a, b}, -1) : at::stack({a, b}, -1).flatten(-2);
+  }
+};
+
+class RotaryPosition final : public Position {
+ public:
+  struct Options {
+    double base = 10000, fraction = 1;
+    std::string layout = "half";
+    PartSpec scaling = "none";
+    void describe(Fields& f) {
+      f.number("base", base, "wavelengths run from 2 pi to 2 pi base", 1.0001, 1e12);
+      f.number("fraction", fraction, "of a head's channels that turn: the first", 0, 1);
+      f.choice("layout", layout, {"half", "interleaved"}, "pairs (i, i + width/2), or (2i, 2i + 1)");
+      f.part("scaling", scaling, "rotary_scalings", "stretches the context");
+    }
+  };
+
+  RotaryPosition(Build& build, const Options& options) : pairing_{options.layout == "half"} {
+    Build child = build.at("scaling");
+    scaling_ = Registry<RotaryScaling>::make(child, options.scaling);
+    turned_ = static_cast<int64_t>(static_cast<double>(build.in.size) * options.fraction);
+    if (turned_ % 2)
+      fail("{}: {} turned channels of {} do not make pairs; choose head_width or fraction", build.path(),
+           turned_, build.in.size);
+    // One frequency a channel (equal within a pair, 0 where nothing turns), so that it follows its channel.
+    Rule rule;
+    rule.frozen = rule.keep_dtype = true;
+    rule.decay = false;
+    rule.init = {"rotary", [frequencies = scaling_->frequencies(turned_, options.base), pairing = pairing_,
+                            turned = turned_](Tensor& t, at::Generator) {
+                   const auto f = at::tensor(frequencies, at::kDouble);
+                   t.zero_().narrow(0, 0, turned).copy_(pairing.join(f, f));
+                 }};
+    frequencies_ = build.param("inverse_frequency", {build.in}, rule);
+    restrict_axis(build);
+  }
+
+  bool rotates() const override { return true; }
+
+  Tensor rotate(Context& ctx, const Tensor& x, const Tensor& positions) override {
+    if (turned_ == 0) return x;
+    auto angles = pairing_.split(ctx.value(*frequencies_).narrow(0, 0, turned_)).first *
+                  positions.unsqueeze(-1).to(at::kFloat);
+    if (const auto stretch = scaling_->stretch(positions, turned_); stretch.defined())
+      angles = angles * stretch;
+    const auto turn = angles.unsqueeze(2);  // [B|1, T, 1, r/2]
+    const auto factor = [&](const Tensor& t) { return (t * scaling_->amplitude()).to(x.scalar_type()); };
+    const auto cosines = factor(turn.cos()), sines = factor(turn.sin());
+    const auto [a, b] = pairing_.split(x.narrow(-1, 0, turned_));
+    const auto y = pairing_.join(a * cosines - b * sines, b * cosines + a * sines);
+    return turned_ == x.size(-1) ? y : at::cat({y, x.narrow(-1, turned_, x.size(-1) - turned_)}, -1);
+  }
+
+ private:
+  void restrict_axis(Build& build) const {
+    build.restrict(build.in, Group::rotary_pairs, "channels turn in pairs");
+    if (turned_ < build.in.size)
+      build.restrict(build.in, Group::none, "only the first channels of a head turn");
+    if (scaling_->stretches())
+      build.restrict(build.in, Group::none,
+                     "frequencies change with the position by their place in the head");
+  }
+
+  Pairing pairing_;
+  std::unique_ptr<RotaryScaling> scaling_;
+  int64_t turned_;
+  Param* frequencies_;
+};
+
+FORMWORK_PART(Position, RotaryPosition, "rotary",
+              "queries and keys turn by an angle that grows with the position");
+
+}  // namespace
+}  // namespace formwork
