@@ -1,10 +1,11 @@
 // LayerNorm (Ba, Kiros and Hinton, 2016): y = (x - mean) / sqrt(var + eps) * gain + bias, x [..., D].
+#include "formwork/norms/fused.h"
 #include "formwork/norms/norm.h"
 
 namespace formwork {
 namespace {
 
-class LayerNorm final : public Norm {
+class LayerNormPart final : public Norm {
  public:
   struct Options {
     double eps = 1e-5;
@@ -16,7 +17,7 @@ class LayerNorm final : public Norm {
     }
   };
 
-  LayerNorm(Build& build, const Options& options) : Norm(build), options_(options) {
+  LayerNormPart(Build& build, const Options& options) : Norm(build), options_(options) {
     Rule rule;
     rule.decay = false;
     rule.init = init::ones();
@@ -29,8 +30,9 @@ class LayerNorm final : public Norm {
 
  protected:
   Tensor normalize(Context& ctx, const Tensor& x) override {
-    const auto gain = gain_ ? std::optional<Tensor>(ctx.value(*gain_)) : std::nullopt;
-    const auto bias = bias_ ? std::optional<Tensor>(ctx.value(*bias_)) : std::nullopt;
+    const auto value = [&](Param* param) { return param ? ctx.value(*param) : Tensor(); };
+    const auto gain = value(gain_), bias = value(bias_);
+    if (fits_fused_norm(ctx, x)) return fused_layer_norm(x, gain, bias, options_.eps);
     return at::layer_norm(x, {x.size(-1)}, gain, bias, options_.eps);
   }
 
@@ -40,7 +42,7 @@ class LayerNorm final : public Norm {
   Param* bias_ = nullptr;
 };
 
-FORMWORK_PART(Norm, LayerNorm, "layer_norm",
+FORMWORK_PART(Norm, LayerNormPart, "layer_norm",
               "subtract the mean, divide by the deviation, then gain and bias");
 
 }  // namespace

@@ -1,10 +1,11 @@
 // RMSNorm (Zhang and Sennrich, 2019): y = x / sqrt(sum(x^2) / D + eps) * gain, x [..., D].
+#include "formwork/norms/fused.h"
 #include "formwork/norms/norm.h"
 
 namespace formwork {
 namespace {
 
-class RmsNorm final : public Norm {
+class RmsNormPart final : public Norm {
  public:
   struct Options {
     double eps = 1e-5;
@@ -15,7 +16,7 @@ class RmsNorm final : public Norm {
     }
   };
 
-  RmsNorm(Build& build, const Options& options) : Norm(build), options_(options) {
+  RmsNormPart(Build& build, const Options& options) : Norm(build), options_(options) {
     // The width before any channel was cut: a cut channel then counts as a zero.
     width_ = build.in.asked();
     if (options.gain) {
@@ -31,6 +32,9 @@ class RmsNorm final : public Norm {
 
  protected:
   Tensor normalize(Context& ctx, const Tensor& x) override {
+    if (fits_fused_norm(ctx, x))
+      return fused_rms_norm(x, gain_ ? ctx.value(*gain_) : Tensor(), static_cast<double>(width_),
+                            options_.eps);
     const auto scale = (x.square().sum(-1, true) / static_cast<double>(width_) + options_.eps).rsqrt();
     return gain_ ? x * scale * ctx.value(*gain_) : x * scale;
   }
@@ -41,7 +45,7 @@ class RmsNorm final : public Norm {
   Param* gain_ = nullptr;
 };
 
-FORMWORK_PART(Norm, RmsNorm, "rms_norm", "divide by the root mean square, then a gain");
+FORMWORK_PART(Norm, RmsNormPart, "rms_norm", "divide by the root mean square, then a gain");
 
 }  // namespace
 }  // namespace formwork

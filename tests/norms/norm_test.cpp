@@ -1,0 +1,91 @@
+// Norms: the fused form against the plain one (value and gradients), and BatchNorm's two forms.
+#include "formwork/norms/norm.h"
+
+#include <gtest/gtest.h>
+
+namespace formwork {
+namespace {
+
+struct Built {
+  Built(const Json& json, int64_t width, at::ScalarType dtype = at::kFloat) {
+    inventory.dtype = dtype;
+    Build build(inventory, "", {}, {});
+    build = build.at("norm");
+    build.in = build.out = build.global_axis("residual", width);
+    part = Registry<Norm>::make(build, PartSpec::from_json(json, "test"));
+  }
+  Tensor& param(const std::string& name) { return inventory.by_name.at("norm." + name)->value; }
+  Inventory inventory;
+  std::unique_ptr<Norm> part;
+  Context ctx;
+};
+
+double distance(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+// The value and the gradients of x and of every trained parameter under a random weighting of the output.
+std::vector<Tensor> value_and_gradients(Built& norm, const Tensor& x, const Tensor& weighting, bool plain) {
+  norm.ctx.mode.twice_differentiable = plain;
+  auto leaf = x.detach().clone().set_requires_grad(true);
+  std::vector<Tensor> leaves = {leaf};
+  for (auto& param : norm.inventory.params)
+    if (param.trainable()) leaves.push_back(param.value);
+  const auto y = norm.part->forward(norm.ctx, leaf);
+  auto all = torch::autograd::grad({(y * weighting).sum()}, leaves);
+  all.push_back(y.detach());
+  return all;
+}
+
+class FusedNorm : public testing::TestWithParam<const char*> {};
+
+TEST_P(FusedNorm, EqualsThePlainForm) {
+  for (const int64_t width : {1, 7, 64, 100}) {
+    Built norm(Json::parse(GetParam()), width);
+    {
+      const at::NoGradGuard guard;
+      for (auto& param : norm.inventory.params) param.value.normal_();
+    }
+    const auto x = at::randn({3, 5, width}), weighting = at::randn({3, 5, width});
+    const auto fused = value_and_gradients(norm, x, weighting, false);
+    const auto plain = value_and_gradients(norm, x, weighting, true);
+    for (size_t i = 0; i < plain.size(); ++i)
+      EXPECT_LT(distance(fused[i], plain[i]) / (1 + plain[i].abs().max().item<double>()), 1e-5)
+          << GetParam() << " width " << width << " tensor " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Norms, FusedNorm,
+                         testing::Values(R"("rms_norm")", R"({"type": "rms_norm", "gain": false})", R"("layer_norm")",
+                                         R"({"type": "layer_norm", "bias": false})",
+                                         R"({"type": "layer_norm", "gain": false, "bias": false})"));
+
+TEST(BatchNorm, TrainsOnRealTokensAlone) {
+  Built norm("batch_norm", 4);
+  norm.ctx.mode.train = true;
+  Layout layout;
+  layout.lengths = at::tensor({5, 2}, at::kLong);
+  auto x = at::randn({2, 5, 4}) * 3 + 1;
+  const auto real = at::cat({x[0], x[1].narrow(0, 0, 2)});
+  x[1].narrow(0, 2, 3).fill_(1e6);
+  norm.ctx.layout = &layout;
+  const auto y = norm.part->forward(norm.ctx, x);
+  const auto expected = (real - real.mean(0)) / (real.var(0, false) + 1e-5).sqrt();
+  EXPECT_LT(distance(at::cat({y[0], y[1].narrow(0, 0, 2)}), expected), 1e-5);
+  EXPECT_LT(distance(norm.param("running_mean"), 0.1 * real.mean(0)), 1e-6);
+  EXPECT_LT(distance(norm.param("running_var"), 0.9 + 0.1 * real.var(0, true)), 1e-5);
+}
+
+TEST(BatchNorm, EvaluatesEachTokenByItself) {
+  Built norm("batch_norm", 4);
+  norm.param("running_mean").normal_();
+  norm.param("running_var").uniform_(0.5, 2);
+  const auto x = at::randn({2, 5, 4});
+  const auto y = norm.part->forward(norm.ctx, x);
+  EXPECT_LT(distance(y, at::batch_norm(x.flatten(0, 1), {}, {}, norm.param("running_mean"),
+                                       norm.param("running_var"), false, 0.1, 1e-5, false)
+                            .view_as(x)),
+            1e-6);
+  EXPECT_EQ(distance(y.narrow(0, 1, 1), norm.part->forward(norm.ctx, x.narrow(0, 1, 1))), 0);
+}
+
+}  // namespace
+}  // namespace formwork
