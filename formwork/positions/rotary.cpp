@@ -1,5 +1,6 @@
 // Rotary positions (Su et al., "RoFormer", 2021): pair (a, b) of channels at position p becomes
 // (a cos(p f) - b sin(p f), b cos(p f) + a sin(p f)), so q.k depends on the distance alone.
+#include "formwork/positions/fused.h"
 #include "formwork/positions/position.h"
 #include "formwork/positions/rotary_scaling.h"
 
@@ -64,9 +65,13 @@ class RotaryPosition final : public Position {
                   positions.unsqueeze(-1).to(at::kFloat);
     if (const auto stretch = scaling_->stretch(positions, turned_); stretch.defined())
       angles = angles * stretch;
-    const auto turn = angles.unsqueeze(2);  // [B|1, T, 1, r/2]
-    const auto factor = [&](const Tensor& t) { return (t * scaling_->amplitude()).to(x.scalar_type()); };
-    const auto cosines = factor(turn.cos()), sines = factor(turn.sin());
+    // [B|1, T, r/2]
+    auto cosines = angles.cos(), sines = angles.sin();
+    if (const double amplitude = scaling_->amplitude(); amplitude != 1)
+      cosines = cosines * amplitude, sines = sines * amplitude;
+    if (!ctx.mode.twice_differentiable && x.device().is_cpu() && x.scalar_type() == at::kFloat)
+      return fused_rotary(x, cosines, sines, pairing_.halves);
+    cosines = cosines.unsqueeze(2).to(x.scalar_type()), sines = sines.unsqueeze(2).to(x.scalar_type());
     const auto [a, b] = pairing_.split(x.narrow(-1, 0, turned_));
     const auto y = pairing_.join(a * cosines - b * sines, b * cosines + a * sines);
     return turned_ == x.size(-1) ? y : at::cat({y, x.narrow(-1, turned_, x.size(-1) - turned_)}, -1);

@@ -121,6 +121,23 @@ TEST(Rotary, ScoresDependOnTheDistanceAlone) {
     }
 }
 
+// The kernel against plain tensor operations, with its gradient; positions for each row, strided input.
+TEST(Rotary, FusedEqualsPlain) {
+  for (const char* layout : {"half", "interleaved"})
+    for (const double fraction : {1.0, 0.5, 0.0}) {
+      Scheme scheme({{"type", "rotary"}, {"layout", layout}, {"fraction", fraction}});
+      const auto positions = at::randint(100, {2, 5}, at::kLong);
+      const auto x = at::randn({2, 3, 5, 8}).transpose(1, 2), weighting = at::randn({2, 5, 3, 8});
+      const auto run = [&](bool plain) {
+        scheme.ctx.mode.twice_differentiable = plain;
+        const auto leaf = x.detach().clone().set_requires_grad(true);
+        const auto y = scheme.part->rotate(scheme.ctx, leaf, positions);
+        return at::cat({y.detach(), torch::autograd::grad({(y * weighting).sum()}, {leaf})[0]});
+      };
+      EXPECT_LT(distance(run(false), run(true)), 1e-5) << layout << " " << fraction;
+    }
+}
+
 TEST(Rotary, CutPairsKeepTheirFrequencies) {
   for (const char* layout : {"half", "interleaved"}) {
     const Json json = {{"type", "rotary"}, {"layout", layout}};

@@ -1,0 +1,11 @@
+// Rotary positions on the CPU kernel, with first derivatives.
+#pragma once
+#include "formwork/core/tensor.h"
+
+namespace formwork {
+
+// x [B, T, H, d] float32 on the CPU; cosines and sines [B|1, T, r/2]: the first r channels of each head turn,
+// in pairs (i, i + r/2), or (2i, 2i + 1) where not `halves` -> the same shape.
+Tensor fused_rotary(const Tensor& x, const Tensor& cosines, const Tensor& sines, bool halves);
+
+}  // namespace formwork
