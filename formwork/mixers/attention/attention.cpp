@@ -25,9 +25,11 @@ AttentionMixer::AttentionMixer(Build& build, const Options& options)
   place.heads = {kv, group};
   place.causal = causal_;
   position_ = Registry<Position>::make(place, options.position);
-  if (position_->rotates() && !options.memory.empty())
-    fail("{}: position '{}' turns queries and keys of one stream; cross attention has two", path_,
-         options.position.type);
+  if (!options.memory.empty() && (position_->rotates() || position_->biases() || options.window))
+    fail(
+        "{}: distances between two streams have no meaning; cross attention takes no window and position "
+        "'none'",
+        path_);
   kv_heads_ = kv.size, group_ = group.size, width_ = qk.size, value_width_ = vo.size;
   scale_ = options.scale > 0 ? options.scale : 1 / std::sqrt(static_cast<double>(head_width));
   build_maps(build, kv, group, qk, vo);
