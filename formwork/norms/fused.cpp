@@ -8,6 +8,7 @@ namespace {
 
 using Saved = torch::autograd::AutogradContext;
 using List = torch::autograd::variable_list;
+using Maybe = std::optional<Tensor>;  // autograd takes no undefined tensors
 
 const float* read(const Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
 float* write(const Tensor& x) { return x.defined() ? x.mutable_data_ptr<float>() : nullptr; }
@@ -25,7 +26,8 @@ LayerNorm<float> layer_rows(const Tensor& x, const Tensor& gain, const Tensor& b
 
 class FusedRmsNorm : public torch::autograd::Function<FusedRmsNorm> {
  public:
-  static Tensor forward(Saved* saved, const Tensor& x, const Tensor& gain, double divisor, double eps) {
+  static Tensor forward(Saved* saved, const Tensor& x, const Maybe& given, double divisor, double eps) {
+    const auto gain = given.value_or(Tensor());
     auto y = at::empty_like(x), inverse = for_each_row(x);
     rms_norm_forward(rms_rows(x, gain, divisor, eps), read(x), write(y), write(inverse));
     saved->save_for_backward({x, gain, inverse});
@@ -46,7 +48,8 @@ class FusedRmsNorm : public torch::autograd::Function<FusedRmsNorm> {
 
 class FusedLayerNorm : public torch::autograd::Function<FusedLayerNorm> {
  public:
-  static Tensor forward(Saved* saved, const Tensor& x, const Tensor& gain, const Tensor& bias, double eps) {
+  static Tensor forward(Saved* saved, const Tensor& x, const Maybe& given, const Maybe& offset, double eps) {
+    const auto gain = given.value_or(Tensor()), bias = offset.value_or(Tensor());
     auto y = at::empty_like(x), mean = for_each_row(x), inverse = for_each_row(x);
     layer_norm_forward(layer_rows(x, gain, bias, eps), read(x), write(y), write(mean), write(inverse));
     saved->save_for_backward({x, gain, bias, mean, inverse});
@@ -66,17 +69,21 @@ class FusedLayerNorm : public torch::autograd::Function<FusedLayerNorm> {
 
 }  // namespace
 
+namespace {
+Maybe maybe(const Tensor& x) { return x.defined() ? Maybe(x) : std::nullopt; }
+}  // namespace
+
 bool fits_fused_norm(const Context& ctx, const Tensor& x) {
   return !ctx.mode.twice_differentiable && x.device().is_cpu() && x.scalar_type() == at::kFloat &&
          x.numel() > 0 && x.is_contiguous();
 }
 
 Tensor fused_rms_norm(const Tensor& x, const Tensor& gain, double divisor, double eps) {
-  return FusedRmsNorm::apply(x, gain, divisor, eps);
+  return FusedRmsNorm::apply(x, maybe(gain), divisor, eps);
 }
 
 Tensor fused_layer_norm(const Tensor& x, const Tensor& gain, const Tensor& bias, double eps) {
-  return FusedLayerNorm::apply(x, gain, bias, eps);
+  return FusedLayerNorm::apply(x, maybe(gain), maybe(bias), eps);
 }
 
 }  // namespace formwork

@@ -59,8 +59,9 @@ class FusedAttention : public torch::autograd::Function<FusedAttention> {
   using Saved = torch::autograd::AutogradContext;
   using List = torch::autograd::variable_list;
 
-  static Tensor forward(Saved* saved, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
-                        const c10::intrusive_ptr<SavedPlan>& holder) {
+  static Tensor forward(Saved* saved, const Tensor& q, const Tensor& k, const Tensor& v,
+                        const std::optional<Tensor>& given, const c10::intrusive_ptr<SavedPlan>& holder) {
+    const auto bias = given.value_or(Tensor());
     const auto& plan = holder->plan;
     auto o = at::empty({q.size(0), q.size(1), q.size(2), v.size(3)}, q.options());
     auto logsumexp = at::empty({q.size(0) * q.size(1) * q.size(2)}, q.options());
@@ -112,8 +113,9 @@ Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
                        AttentionPlan plan) {
   for (Tensor* lengths : {&plan.key_lengths, &plan.prefix})
     if (lengths->defined()) *lengths = lengths->to(at::kLong).contiguous();
-  return FusedAttention::apply(q, k, v, bias.defined() ? bias.contiguous() : bias,
-                               c10::make_intrusive<SavedPlan>(std::move(plan)));
+  // Autograd takes no undefined tensors.
+  const auto given = bias.defined() ? std::optional<Tensor>(bias.contiguous()) : std::nullopt;
+  return FusedAttention::apply(q, k, v, given, c10::make_intrusive<SavedPlan>(std::move(plan)));
 }
 
 }  // namespace formwork
