@@ -20,10 +20,6 @@ RmsNorm<float> rms_rows(const Tensor& x, const Tensor& gain, double divisor, dou
           read(gain)};
 }
 
-LayerNorm<float> layer_rows(const Tensor& x, const Tensor& gain, const Tensor& bias, double eps) {
-  return {x.numel() / x.size(-1), x.size(-1), static_cast<float>(eps), read(gain), read(bias)};
-}
-
 class FusedRmsNorm : public torch::autograd::Function<FusedRmsNorm> {
  public:
   static Tensor forward(Saved* saved, const Tensor& x, const Maybe& given, double divisor, double eps) {
@@ -46,44 +42,17 @@ class FusedRmsNorm : public torch::autograd::Function<FusedRmsNorm> {
   }
 };
 
-class FusedLayerNorm : public torch::autograd::Function<FusedLayerNorm> {
- public:
-  static Tensor forward(Saved* saved, const Tensor& x, const Maybe& given, const Maybe& offset, double eps) {
-    const auto gain = given.value_or(Tensor()), bias = offset.value_or(Tensor());
-    auto y = at::empty_like(x), mean = for_each_row(x), inverse = for_each_row(x);
-    layer_norm_forward(layer_rows(x, gain, bias, eps), read(x), write(y), write(mean), write(inverse));
-    saved->save_for_backward({x, gain, bias, mean, inverse});
-    saved->saved_data["eps"] = eps;
-    return y;
-  }
-  static List backward(Saved* saved, const List& gradients) {
-    const auto tensors = saved->get_saved_variables();
-    const Tensor &x = tensors[0], &gain = tensors[1], &bias = tensors[2];
-    const auto dy = gradients[0].contiguous();
-    const auto dx = at::empty_like(x), dgain = gradient_of(gain), dbias = gradient_of(bias);
-    layer_norm_backward(layer_rows(x, gain, bias, saved->saved_data["eps"].toDouble()), read(x),
-                        read(tensors[3]), read(tensors[4]), read(dy), write(dx), write(dgain), write(dbias));
-    return {dx, dgain, dbias, Tensor()};
-  }
-};
-
 }  // namespace
 
-namespace {
-Maybe maybe(const Tensor& x) { return x.defined() ? Maybe(x) : std::nullopt; }
-}  // namespace
-
-bool fits_fused_norm(const Context& ctx, const Tensor& x) {
-  return !ctx.mode.twice_differentiable && x.device().is_cpu() && x.scalar_type() == at::kFloat &&
-         x.numel() > 0 && x.is_contiguous();
+bool fits_fused_norm(const Context& ctx, const Tensor& x, const Tensor& gain) {
+  const auto fits = [](const Tensor& t) {
+    return t.device().is_cpu() && t.scalar_type() == at::kFloat && t.is_contiguous();
+  };
+  return !ctx.mode.twice_differentiable && x.numel() > 0 && fits(x) && (!gain.defined() || fits(gain));
 }
 
 Tensor fused_rms_norm(const Tensor& x, const Tensor& gain, double divisor, double eps) {
-  return FusedRmsNorm::apply(x, maybe(gain), divisor, eps);
-}
-
-Tensor fused_layer_norm(const Tensor& x, const Tensor& gain, const Tensor& bias, double eps) {
-  return FusedLayerNorm::apply(x, maybe(gain), maybe(bias), eps);
+  return FusedRmsNorm::apply(x, gain.defined() ? Maybe(gain) : std::nullopt, divisor, eps);
 }
 
 }  // namespace formwork

@@ -1,11 +1,10 @@
 // LayerNorm (Ba, Kiros and Hinton, 2016): y = (x - mean) / sqrt(var + eps) * gain + bias, x [..., D].
-#include "formwork/norms/fused.h"
 #include "formwork/norms/norm.h"
 
 namespace formwork {
 namespace {
 
-class LayerNormPart final : public Norm {
+class LayerNorm final : public Norm {
  public:
   struct Options {
     double eps = 1e-5;
@@ -17,7 +16,7 @@ class LayerNormPart final : public Norm {
     }
   };
 
-  LayerNormPart(Build& build, const Options& options) : Norm(build), options_(options) {
+  LayerNorm(Build& build, const Options& options) : Norm(build), options_(options) {
     Rule rule;
     rule.decay = false;
     rule.init = init::ones();
@@ -30,9 +29,8 @@ class LayerNormPart final : public Norm {
 
  protected:
   Tensor normalize(Context& ctx, const Tensor& x) override {
-    const auto value = [&](Param* param) { return param ? ctx.value(*param) : Tensor(); };
-    const auto gain = value(gain_), bias = value(bias_);
-    if (fits_fused_norm(ctx, x)) return fused_layer_norm(x, gain, bias, options_.eps);
+    const auto gain = gain_ ? std::optional<Tensor>(ctx.value(*gain_)) : std::nullopt;
+    const auto bias = bias_ ? std::optional<Tensor>(ctx.value(*bias_)) : std::nullopt;
     return at::layer_norm(x, {x.size(-1)}, gain, bias, options_.eps);
   }
 
@@ -42,7 +40,7 @@ class LayerNormPart final : public Norm {
   Param* bias_ = nullptr;
 };
 
-FORMWORK_PART(Norm, LayerNormPart, "layer_norm",
+FORMWORK_PART(Norm, LayerNorm, "layer_norm",
               "subtract the mean, divide by the deviation, then gain and bias");
 
 }  // namespace

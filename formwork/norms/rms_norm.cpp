@@ -5,7 +5,7 @@
 namespace formwork {
 namespace {
 
-class RmsNormPart final : public Norm {
+class RmsNorm final : public Norm {
  public:
   struct Options {
     double eps = 1e-5;
@@ -16,7 +16,7 @@ class RmsNormPart final : public Norm {
     }
   };
 
-  RmsNormPart(Build& build, const Options& options) : Norm(build), options_(options) {
+  RmsNorm(Build& build, const Options& options) : Norm(build), options_(options) {
     // The width before any channel was cut: a cut channel then counts as a zero.
     width_ = build.in.asked();
     if (options.gain) {
@@ -32,11 +32,11 @@ class RmsNormPart final : public Norm {
 
  protected:
   Tensor normalize(Context& ctx, const Tensor& x) override {
-    if (fits_fused_norm(ctx, x))
-      return fused_rms_norm(x, gain_ ? ctx.value(*gain_) : Tensor(), static_cast<double>(width_),
-                            options_.eps);
+    const auto gain = gain_ ? ctx.value(*gain_) : Tensor();
+    if (fits_fused_norm(ctx, x, gain))
+      return fused_rms_norm(x, gain, static_cast<double>(width_), options_.eps);
     const auto scale = (x.square().sum(-1, true) / static_cast<double>(width_) + options_.eps).rsqrt();
-    return gain_ ? x * scale * ctx.value(*gain_) : x * scale;
+    return gain_ ? x * scale * gain : x * scale;
   }
 
  private:
@@ -45,7 +45,7 @@ class RmsNormPart final : public Norm {
   Param* gain_ = nullptr;
 };
 
-FORMWORK_PART(Norm, RmsNormPart, "rms_norm", "divide by the root mean square, then a gain");
+FORMWORK_PART(Norm, RmsNorm, "rms_norm", "divide by the root mean square, then a gain");
 
 }  // namespace
 }  // namespace formwork
