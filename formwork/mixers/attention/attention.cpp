@@ -272,7 +272,8 @@ Tensor AttentionMixer::append(Context& ctx, const Tensor& x, State* state) {
   if (!options_.memory.empty()) {
     auto& memory = static_cast<MemoryCache&>(*state);
     if (!memory.k.defined())
-      std::tie(memory.k, memory.v) = keys_values(ctx, ctx.tap(memory_tap_, ctx.streams->at(options_.memory).x));
+      std::tie(memory.k, memory.v) =
+          keys_values(ctx, ctx.tap(memory_tap_, ctx.streams->at(options_.memory).x));
     return attend_memory(ctx, x, memory.k, memory.v);
   }
   if (!causal_) fail("{}: only causal attention can be decoded token by token", path_);
