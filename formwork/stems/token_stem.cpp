@@ -18,6 +18,9 @@ TokenStem::TokenStem(const Build& build, const std::string& name, const Options&
   Build position = build.at("position");
   position.in = position.out = build.out;
   position_ = Registry<Position>::make(position, options.position);
+  if (position_->rotates() || position_->biases())
+    fail("{}: position '{}' acts inside attention; name it as a mixer's position", path_,
+         options.position.type);
   if (options.segments) {
     Rule rule;
     rule.init = init::normal(options.std);

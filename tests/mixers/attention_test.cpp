@@ -417,6 +417,17 @@ std::shared_ptr<Model> language_model(const std::string& scheme, at::ScalarType 
 
 const std::vector<std::string> kSchemes = {"none", "sinusoidal", "learned", "rotary", "alibi", "t5"};
 
+<<<<<<< HEAD
+=======
+TEST(LanguageModel, RefusesPositionsOfAttentionInItsEmbedding) {
+  for (const char* scheme : {"rotary", "alibi", "t5"}) {
+    const Json json = {{"formwork", 1},
+                       {"model", {{"type", "decoder"}, {"position", scheme}, {"layers", Json::array()}}}};
+    EXPECT_THROW(build_model(Spec::from_json(json, "test")), Error);
+  }
+}
+
+>>>>>>> attn
 TEST(LanguageModel, LeftPaddingAndGapsDoNotMatter) {
   const at::NoGradGuard guard;
   for (const auto& scheme : kSchemes)
