@@ -26,11 +26,6 @@ class AlibiPosition final : public Position {
   };
 
   AlibiPosition(Build& build, const Options&) {
-<<<<<<< HEAD
-    if (build.heads.empty())
-      fail("{}: 'alibi' is a position of attention, not of an embedding", build.path());
-=======
->>>>>>> attn
     Rule rule;
     rule.frozen = rule.keep_dtype = true;
     rule.decay = false;

@@ -39,10 +39,6 @@ class T5Position final : public Position {
   };
 
   T5Position(Build& build, const Options& options) : options_(options), causal_(build.causal) {
-<<<<<<< HEAD
-    if (build.heads.empty()) fail("{}: 't5' is a position of attention, not of an embedding", build.path());
-=======
->>>>>>> attn
     if (options.max_distance <= options.buckets / (causal_ ? 2 : 4))
       fail("{}: max_distance {} must exceed the {} distances that have a bucket each", build.path(),
            options.max_distance, options.buckets / (causal_ ? 2 : 4));

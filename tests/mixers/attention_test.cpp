@@ -417,8 +417,6 @@ std::shared_ptr<Model> language_model(const std::string& scheme, at::ScalarType 
 
 const std::vector<std::string> kSchemes = {"none", "sinusoidal", "learned", "rotary", "alibi", "t5"};
 
-<<<<<<< HEAD
-=======
 TEST(LanguageModel, RefusesPositionsOfAttentionInItsEmbedding) {
   for (const char* scheme : {"rotary", "alibi", "t5"}) {
     const Json json = {{"formwork", 1},
@@ -427,7 +425,6 @@ TEST(LanguageModel, RefusesPositionsOfAttentionInItsEmbedding) {
   }
 }
 
->>>>>>> attn
 TEST(LanguageModel, LeftPaddingAndGapsDoNotMatter) {
   const at::NoGradGuard guard;
   for (const auto& scheme : kSchemes)

@@ -196,11 +196,6 @@ TEST(Alibi, HasThePublishedSlopes) {
   EXPECT_LT(distance(bias[0].select(1, 0).select(0, 1), row({0, -0.5, -0.25})), 1e-7);
 }
 
-<<<<<<< HEAD
-TEST(Alibi, NamesItsPlace) { EXPECT_THROW(Scheme("alibi"), Error); }
-
-=======
->>>>>>> attn
 // Golden: Hugging Face's T5, 32 buckets, distances up to 128.
 TEST(T5, HasThePublishedBuckets) {
   const auto keys =

@@ -66,17 +66,10 @@ void AttentionMixer::build_maps(Build& build, const Axis& kv, const Axis& group,
                        need(Role::qkv, build.in, Dim::concat({query, key, value}), bias, build.input));
   } else {
     memory_tap_ = options_.memory.empty() ? -1 : build.tap("memory", source);
-<<<<<<< HEAD
-    const Slot memory = options_.memory.empty() ? build.input : memory_tap_;
-    query_ = make_linear(build, "query", need(Role::query, build.in, Dim::product(query), bias, build.input));
-    key_ = make_linear(build, "key", need(Role::key, source, Dim::product(key), bias, memory));
-    value_ = make_linear(build, "value", need(Role::value, source, Dim::product(value), bias, memory));
-=======
     const Slot read = options_.memory.empty() ? build.input : memory_tap_;
     query_ = make_linear(build, "query", need(Role::query, build.in, Dim::product(query), bias, build.input));
     key_ = make_linear(build, "key", need(Role::key, source, Dim::product(key), bias, read));
     value_ = make_linear(build, "value", need(Role::value, source, Dim::product(value), bias, read));
->>>>>>> attn
   }
   auto out = need(Role::out, Dim::product(context), build.out, options_.out_bias, -1);
   out.init = init::normal(0.02 / std::sqrt(2.0 * static_cast<double>(build.depth)));
