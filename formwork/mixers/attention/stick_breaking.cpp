@@ -119,7 +119,7 @@ Tensor StickBreakingAttention::mix(Context& ctx, const Tensor& x) {
 }
 
 std::unique_ptr<State> StickBreakingAttention::make_state(const StateOptions& options) const {
-  return std::make_unique<KvCache>(options, KvCacheShape{heads_, width_, width_, 0});
+  return std::make_unique<KvCache>(options, KvCacheShape{heads_, width_, width_});
 }
 
 Tensor StickBreakingAttention::append(Context& ctx, const Tensor& x, State* state) {
