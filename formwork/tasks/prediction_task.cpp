@@ -1,6 +1,5 @@
 #include "formwork/tasks/prediction_task.h"
 
-#include "formwork/data/text_corpus.h"
 #include "formwork/train/objectives/token_cross_entropy.h"
 
 namespace formwork {
@@ -44,9 +43,19 @@ Metrics PredictionTask::metrics(const Sums& sums) const {
   return metrics;
 }
 
-Tensor mask_of_lengths(const Tensor& lengths, int64_t tokens) {
-  if (lengths.eq(tokens).all().item<bool>()) return {};
-  return at::arange(tokens, at::kLong).unsqueeze(0).lt(lengths.unsqueeze(1)).to(at::kLong);
+void set_mask(Batch& batch, const Tensor& lengths) {
+  const int64_t tokens = batch.inputs.at("input_ids").size(1);
+  if (lengths.eq(tokens).all().item<bool>()) return;
+  batch.inputs["attention_mask"] =
+      at::arange(tokens, at::kLong).unsqueeze(0).lt(lengths.unsqueeze(1)).to(at::kLong);
+}
+
+Batch language_batch(const TokenBatch& tokens) {
+  Batch batch;
+  batch.inputs["input_ids"] = tokens.tokens;
+  set_mask(batch, tokens.lengths);
+  batch.targets = tokens.targets;
+  return batch;
 }
 
 }  // namespace formwork

@@ -1,5 +1,6 @@
 // What tasks share whose targets are classes: tokens of a vocabulary, labels of a row.
 #pragma once
+#include "formwork/data/text_corpus.h"
 #include "formwork/tasks/task.h"
 
 namespace formwork {
@@ -17,7 +18,10 @@ class PredictionTask : public Task {
   static const Tensor& logits(const Record& out, const Batch& batch);
 };
 
-// attention_mask [B, T] for rows of `lengths` [B] real tokens; undefined when all are `tokens` long.
-Tensor mask_of_lengths(const Tensor& lengths, int64_t tokens);
+// Enters attention_mask [B, T] for rows of `lengths` [B] real tokens, unless all are full.
+void set_mask(Batch& batch, const Tensor& lengths);
+
+// A batch of a language model.
+Batch language_batch(const TokenBatch& tokens);
 
 }  // namespace formwork

@@ -29,6 +29,7 @@ using Sums = std::map<std::string, double>;
 class Task {
  public:
   static const char* kind() { return "tasks"; }
+  static void discover();  // enters the generated tasks into the registry
   virtual ~Task() = default;
 
   // Takes the tokenizer and label names from `meta` (a Spec's), or else makes them and enters them there.

@@ -17,11 +17,11 @@ class TextTask final : public PredictionTask {
   Json model_needs() const override { return {{"vocab", source_->tokenizer->vocab_size()}}; }
 
   Batch training_batch(int64_t rows, uint64_t seed, int64_t step) const override {
-    return batch_of(random_windows(source_->corpus.train(), rows, options_.length, seed, step));
+    return language_batch(random_windows(source_->corpus.train(), rows, options_.length, seed, step));
   }
   int64_t evaluation_samples() const override { return windows(1).batches(); }
   Batch evaluation_batch(int64_t rows, int64_t index) const override {
-    return batch_of(windows(rows)[index]);
+    return language_batch(windows(rows)[index]);
   }
 
   void measure(const Record& out, const Batch& batch, Sums& sums) const override {
@@ -42,14 +42,6 @@ class TextTask final : public PredictionTask {
  private:
   EvaluationWindows windows(int64_t rows) const {
     return {source_->corpus.validation(), rows, options_.length};
-  }
-  static Batch batch_of(const TokenBatch& tokens) {
-    Batch batch;
-    batch.inputs["input_ids"] = tokens.tokens;
-    batch.targets = tokens.targets;
-    if (const auto mask = mask_of_lengths(tokens.lengths, tokens.tokens.size(1)); mask.defined())
-      batch.inputs["attention_mask"] = mask;
-    return batch;
   }
 
   Options options_;

@@ -1,5 +1,6 @@
 #include "formwork/train/flat_parameters.h"
 
+#include "formwork/kernels/cpu/optimizer.h"
 #include "formwork/models/model.h"
 
 namespace formwork {
@@ -18,6 +19,7 @@ void check_trainable(const Param& param) {
   if (dtype != at::kFloat && dtype != at::kDouble)
     fail("train: parameter '{}' is {}; parameters must be float32 or float64 (ask for bf16 by precision)",
          param.name, c10::toString(dtype));
+  if (!param.value.is_cpu()) fail("train: parameter '{}' is not on the CPU", param.name);
 }
 
 bool belongs(const FlatGroup& group, const Param& param, int64_t method) {
@@ -92,8 +94,10 @@ void FlatParameters::clear_gradients() {
 double FlatParameters::gradient_norm() const {
   double squares = 0;
   for (const auto& group : groups_) {
-    const double norm = group.gradient.norm(2).item<double>();
-    squares += norm * norm;
+    if (group.value.scalar_type() == at::kDouble)
+      squares += sum_of_squares(group.gradient.numel(), group.gradient.const_data_ptr<double>());
+    else
+      squares += sum_of_squares(group.gradient.numel(), group.gradient.const_data_ptr<float>());
   }
   return std::sqrt(squares);
 }

@@ -1,4 +1,4 @@
-// AdamW's arithmetic, which other optimizers use for the parameters that their own rule is not made for.
+// The update rules that optimizers are made of, on flat groups.
 #pragma once
 #include "formwork/train/optimizers/optimizer.h"
 
@@ -13,6 +13,15 @@ struct AdamWOptions {
     f.number("decay", decay, "weight decay, times the rate", 0, 1e3);
   }
 };
+
+// Calls `rule` with a value of the group's element type, float or double.
+template <class Rule>
+void with_element_type(const FlatGroup& group, Rule&& rule) {
+  if (group.value.scalar_type() == at::kDouble)
+    rule(double{});
+  else
+    rule(float{});
+}
 
 //   p *= 1 - rate * decay;  m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2
 //   p -= rate / (1 - beta1^step) * m / (sqrt(v / (1 - beta2^step)) + epsilon)

@@ -1,0 +1,167 @@
+#include <gtest/gtest.h>
+
+#include "formwork/train/objectives/token_cross_entropy.h"
+#include "formwork/train/optimizers/orthogonalize.h"
+#include "train/small_run.h"
+
+namespace formwork {
+namespace {
+
+// `steps` updates, each with the gradient value + 0.1.
+void run_updates(Optimizer& optimizer, int64_t steps) {
+  const at::NoGradGuard guard;
+  for (int64_t step = 1; step <= steps; ++step) {
+    for (auto& group : optimizer.parameters().groups()) group.gradient.copy_(group.value).add_(0.1);
+    optimizer.step({step, 0.01, 0.5});
+  }
+}
+
+// One plain update of p from g, with moments m and v, as step t.
+using PlainRule = std::function<void(Tensor& p, const Tensor& g, Tensor& m, Tensor& v, double t, bool decay)>;
+
+void expect_rule(const std::string& name, const Json& options, const PlainRule& rule) {
+  auto model = small_decoder(0, at::kDouble), plain = small_decoder(0, at::kDouble);
+  PartSpec spec(name);
+  spec.options = options;
+  auto optimizer = Registry<Optimizer>::make(spec, *model);
+  run_updates(*optimizer, 3);
+  const at::NoGradGuard guard;
+  for (auto& param : plain->inventory().params) {
+    auto m = at::zeros_like(param.value), v = at::zeros_like(param.value);
+    for (double t = 1; t <= 3; ++t) rule(param.value, (param.value + 0.1) * 0.5, m, v, t, param.rule.decay);
+  }
+  EXPECT_LT(greatest_difference(*model, *plain), 1e-12) << name;
+}
+
+TEST(Optimizers, AdamWFollowsItsRule) {
+  expect_rule("adamw", {{"decay", 0.2}},
+              [](Tensor& p, const Tensor& g, Tensor& m, Tensor& v, double t, bool decay) {
+                if (decay) p.mul_(1 - 0.01 * 0.2);
+                m = 0.9 * m + 0.1 * g, v = 0.95 * v + 0.05 * g * g;
+                p.sub_(0.01 * m / (1 - std::pow(0.9, t)) / ((v / (1 - std::pow(0.95, t))).sqrt() + 1e-8));
+              });
+}
+
+TEST(Optimizers, SgdFollowsItsRule) {
+  expect_rule("sgd", {{"decay", 0.2}, {"nesterov", true}},
+              [](Tensor& p, const Tensor& g, Tensor& m, Tensor&, double, bool decay) {
+                const auto decayed = decay ? g + 0.2 * p : g;
+                m = 0.9 * m + decayed;
+                p.sub_(0.01 * (decayed + 0.9 * m));
+              });
+}
+
+TEST(Optimizers, LionFollowsItsRule) {
+  expect_rule("lion", {{"decay", 0.2}},
+              [](Tensor& p, const Tensor& g, Tensor& m, Tensor&, double, bool decay) {
+                if (decay) p.mul_(1 - 0.01 * 0.2);
+                p.sub_(0.01 * (0.9 * m + 0.1 * g).sign());
+                m = 0.99 * m + 0.01 * g;
+              });
+}
+
+TEST(Optimizers, MuonIsOrthogonalOnHiddenMatricesAndAdamWElsewhere) {
+  auto model = small_decoder(0, at::kDouble), plain = small_decoder(0, at::kDouble);
+  auto muon = Registry<Optimizer>::make("muon", *model), adamw = Registry<Optimizer>::make("adamw", *plain);
+  auto before = small_decoder(0, at::kDouble);
+  run_updates(*muon, 1);
+  run_updates(*adamw, 1);
+  const at::NoGradGuard guard;
+  int64_t orthogonal = 0, same = 0;
+  for (auto& param : before->inventory().params) {
+    const auto value = model->inventory().by_name.at(param.name)->value;
+    if (value.equal(plain->inventory().by_name.at(param.name)->value)) {
+      ++same;
+      EXPECT_TRUE(value.dim() == 1 || param.name.starts_with("embed")) << param.name;
+      continue;
+    }
+    const auto longest = static_cast<double>(std::max(value.size(0), value.size(1)));
+    const auto change = (value - param.value * (1 - 0.01 * 0.1)) / (-0.01 * 0.2 * std::sqrt(longest));
+    const auto singular = at::linalg_svdvals(change);
+    EXPECT_GT(singular.min().item<double>(), 0.3) << param.name;
+    EXPECT_LT(singular.max().item<double>(), 1.3) << param.name;
+    ++orthogonal;
+  }
+  EXPECT_EQ(orthogonal, 8);  // qkv, out, gate_up, down of two layers
+  EXPECT_GT(same, 4);
+}
+
+TEST(Optimizers, OrthogonalizeKeepsTheSingularVectors) {
+  const auto x = at::randn({3, 6, 4}, at::kDouble);
+  const auto [u, s, vh] = at::linalg_svd(x, false);
+  const auto y = u.transpose(-2, -1).matmul(orthogonalize(x, 8)).matmul(vh.transpose(-2, -1));
+  EXPECT_LT((y - at::diag_embed(at::diagonal(y, 0, -2, -1))).abs().max().item<double>(), 1e-9);
+}
+
+TEST(Optimizers, EveryOneSavesAndContinuesExactly) {
+  for (const auto& name : Registry<Optimizer>::names()) {
+    auto model = small_decoder(), other = small_decoder();
+    auto first = Registry<Optimizer>::make(name, *model), second = Registry<Optimizer>::make(name, *other);
+    run_updates(*first, 2);
+    TensorMap state;
+    for (const auto& [key, tensor] : first->state()) state[key] = tensor.clone();
+    second->load_state(state, "test");
+    for (size_t g = 0; g < first->parameters().groups().size(); ++g)
+      second->parameters().groups()[g].value.copy_(first->parameters().groups()[g].value);
+    for (auto* optimizer : {first.get(), second.get()}) {
+      for (auto& group : optimizer->parameters().groups()) group.gradient.copy_(group.value);
+      optimizer->step({3, 0.01, 1});
+    }
+    EXPECT_EQ(greatest_difference(*model, *other), 0) << name;
+    state["embed.weight/other"] = at::zeros({1});
+    EXPECT_NE(error_of([&] { second->load_state(state, "test"); }).find("belongs to no parameter"),
+              std::string::npos);
+  }
+}
+
+TEST(Optimizers, HonourFrozenAndRate) {
+  auto frozen = small_decoder(), still = small_decoder();
+  const auto untouched = small_decoder();
+  frozen->inventory().by_name.at("embed.weight")->rule.frozen = true;
+  for (auto& param : still->inventory().params) param.rule.rate = param.name == "embed.weight" ? 1 : 0;
+  run_updates(*Registry<Optimizer>::make("adamw", *frozen), 1);
+  run_updates(*Registry<Optimizer>::make("adamw", *still), 1);
+  const auto same = [&](Model& model, const char* name) {
+    return model.inventory().by_name.at(name)->value.equal(untouched->inventory().by_name.at(name)->value);
+  };
+  EXPECT_TRUE(same(*frozen, "embed.weight"));
+  EXPECT_FALSE(same(*frozen, "norm.weight"));
+  EXPECT_FALSE(same(*still, "embed.weight"));
+  EXPECT_TRUE(same(*still, "norm.weight"));
+}
+
+TEST(Schedules, HaveTheirShapes) {
+  const auto factor = [](const std::string& name, int64_t step) {
+    PartSpec spec(name);
+    spec.options = {{"warmup", 10}};
+    return Registry<Schedule>::make(spec)->factor(step, 110);
+  };
+  for (const auto& name : Registry<Schedule>::names()) {
+    EXPECT_DOUBLE_EQ(factor(name, 0), 0.1) << name;
+    EXPECT_DOUBLE_EQ(factor(name, 9), 1) << name;
+    for (int64_t step = 10; step < 109; ++step)
+      EXPECT_LE(factor(name, step + 1), factor(name, step) + 1e-12) << name;
+  }
+  EXPECT_DOUBLE_EQ(factor("cosine", 60), 0.55);
+  EXPECT_DOUBLE_EQ(factor("linear", 60), 0.55);
+  EXPECT_DOUBLE_EQ(factor("wsd", 90), 1);
+  EXPECT_NEAR(factor("wsd", 100), 0.5, 1e-12);
+}
+
+TEST(TokenCrossEntropy, AgreesWithTheComposition) {
+  const auto logits = at::randn({3, 5, 11}, at::kDouble).set_requires_grad(true);
+  auto targets = at::randint(11, {3, 5}, at::kLong);
+  targets[1].fill_(-100);
+  const auto fused = token_cross_entropy(logits, targets, 0.25);
+  fused.backward();
+  const auto gradient = logits.grad().clone();
+  logits.mutable_grad().reset();
+  const auto plain =
+      at::cross_entropy_loss(logits.view({15, 11}), targets.view({15}), {}, at::Reduction::Sum) * 0.25;
+  plain.backward();
+  EXPECT_NEAR(fused.item<double>(), plain.item<double>(), 1e-12);
+  EXPECT_LT((gradient - logits.grad()).abs().max().item<double>(), 1e-12);
+}
+
+}  // namespace
+}  // namespace formwork
