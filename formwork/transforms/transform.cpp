@@ -20,15 +20,116 @@ Tensor real_tokens(const Context& ctx, const Tensor& x) {
   return keep.defined() ? flat.index({keep.reshape(-1)}) : flat;
 }
 
+void Moments::add(const Tensor& x, bool with_outer) {
+  const auto wide = x.to(at::kDouble);
+  const auto plus = [](Tensor& total, const Tensor& part) { total = total.defined() ? total + part : part; };
+  count += wide.size(0);
+  plus(sum, wide.sum(0));
+  plus(squares, wide.square().sum(0));
+  if (with_outer) plus(outer, wide.t().matmul(wide));
+}
+
+std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, const std::vector<Slot>& taps,
+                                        bool with_outer) {
+  std::map<Slot, Moments> moments;
+  auto board = model.make_board();
+  for (const Slot slot : taps)
+    board.listen(slot, [&](Context& ctx, const TapEvent& event, const Tensor& x) {
+      if (!x.isfinite().all().item<bool>()) fail("'{}' is not finite on the calibration data", event.name);
+      moments[event.slot].add(real_tokens(ctx, x), with_outer);
+      return x;
+    });
+  run_calibration(model, data, board);
+  return moments;
+}
+
+std::string why_not_block_map(const LinearMap& map) {
+  const Role role = map.role();
+  if (role == Role::embed || role == Role::head || role == Role::shortcut || role == Role::router ||
+      role == Role::conv)
+    return fmt::format("a map of role '{}' stays as it is", role_name(role));
+  if (map.type() != "dense") return fmt::format("expected a dense map, found '{}'", map.type());
+  if (map.banks() > 0) return fmt::format("a bank of {} matrices", map.banks());
+  return {};
+}
+
 std::vector<LinearMap*> block_maps(const Model& model) {
   std::vector<LinearMap*> maps;
-  for (auto* map : model.inventory().maps) {
-    const Role role = map->role();
-    const bool outside = role == Role::embed || role == Role::head || role == Role::shortcut ||
-                         role == Role::router || role == Role::conv;
-    if (!outside && map->type() == "dense" && map->banks() == 0) maps.push_back(map);
-  }
+  for (auto* map : model.inventory().maps)
+    if (why_not_block_map(*map).empty()) maps.push_back(map);
   return maps;
+}
+
+std::vector<Slot> input_taps(const std::vector<LinearMap*>& maps) {
+  std::vector<Slot> taps;
+  for (const auto* map : maps)
+    if (std::find(taps.begin(), taps.end(), map->input_tap()) == taps.end()) taps.push_back(map->input_tap());
+  return taps;
+}
+
+Tensor finite_weight(LinearMap& map) {
+  const auto weight = map.dense();
+  const auto bad = weight.isfinite().all(-1).logical_not().nonzero();
+  if (bad.numel())
+    fail("'{}': row {} of the weight has an entry that is not finite", map.path(),
+         bad[0][-1].item<int64_t>());
+  return weight;
+}
+
+namespace {
+
+// Replaces a map or not; returns its row of the report.
+Json replace_one(Edit& edit, LinearMap& map, const Replace& replace, bool& any) {
+  Json row = {{"map", map.path()}};
+  const auto made = replace(map);
+  if (!made.representation) {
+    row["skipped"] = made.skipped;
+    return row;
+  }
+  any = true;
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : made.tensors) bytes += static_cast<int64_t>(tensor.nbytes());
+  if (map.bias() && !made.tensors.count("bias")) bytes += static_cast<int64_t>(map.bias()->value.nbytes());
+  edit.replace(map, *made.representation, made.tensors);
+  row.update({{"was", map.type()},
+              {"now", made.representation->type},
+              {"bytes_before", map.bytes()},
+              {"bytes", bytes}});
+  row.update(made.row);
+  return row;
+}
+
+}  // namespace
+
+TransformResult replace_maps(const std::shared_ptr<Model>& model, const std::vector<LinearMap*>& maps,
+                             const std::string& transform, const Json& options, const Replace& replace) {
+  const at::NoGradGuard guard;
+  TransformResult result{model, {{"maps", Json::array()}}};
+  Edit edit(*model);
+  bool any = false;
+  std::string reason = "the model has no maps";
+  for (auto* map : maps) {
+    auto row = replace_one(edit, *map, replace, any);
+    if (row.contains("skipped")) reason = map->path() + ": " + row["skipped"].get<std::string>();
+    result.report["maps"].push_back(std::move(row));
+  }
+  if (!any) fail("{}: no map can be treated ({})", transform, reason);
+  edit.record(transform, options);
+  result.model = edit.finish();
+  return result;
+}
+
+TransformResult replace_block_maps(const std::shared_ptr<Model>& model, const std::string& transform,
+                                   const Json& options, const Replace& replace) {
+  return replace_maps(model, model->inventory().maps, transform, options, [&](LinearMap& map) {
+    const auto reason = why_not_block_map(map);
+    return reason.empty() ? replace(map) : Replacement::skip(reason);
+  });
+}
+
+double output_error(const Tensor& difference, const Moments& moments) {
+  const auto d = difference.to(at::kDouble);
+  return (d.matmul(moments.outer) * d).sum().item<double>() / static_cast<double>(moments.count);
 }
 
 }  // namespace formwork

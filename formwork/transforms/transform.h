@@ -2,7 +2,9 @@
 // taps of the inventory, never on class or weight names.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,7 +39,48 @@ void run_calibration(Model& model, const Calibration& data, TapBoard& board);
 // x [B, T, D] (or [N, D]) at a tap, without padding tokens -> [N, D].
 Tensor real_tokens(const Context& ctx, const Tensor& x);
 
+// Sums over the real tokens [N, D] that reach a tap, in double.
+struct Moments {
+  int64_t count = 0;
+  Tensor sum, squares;  // [D]
+  Tensor outer;         // [D, D], sum of x^T x; undefined where it was not asked for
+  void add(const Tensor& x, bool with_outer);
+};
+// The moments at taps over the data; a value that is not finite is an error that names the tap. Taps that no
+// token reached are absent.
+std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, const std::vector<Slot>& taps,
+                                        bool with_outer);
+
 // The maps of a model's blocks: every map but embedding, head and shortcuts, that is a single dense matrix.
 std::vector<LinearMap*> block_maps(const Model& model);
+// Why a map is none of them; empty for a block map.
+std::string why_not_block_map(const LinearMap& map);
+std::vector<Slot> input_taps(const std::vector<LinearMap*>& maps);
+
+// W of a map; an entry that is not finite is an error that names the map and the row.
+Tensor finite_weight(LinearMap& map);
+
+// What became of one map: its new representation and tensors, or the reason why it stays as it is.
+struct Replacement {
+  std::optional<PartSpec> representation;
+  std::map<std::string, Tensor> tensors;
+  std::string skipped;
+  Json row = Json::object();  // more for the report
+  static Replacement skip(std::string reason) { return {std::nullopt, {}, std::move(reason), {}}; }
+};
+using Replace = std::function<Replacement(LinearMap&)>;
+
+// Replaces maps one by one, with a row for each in the report: {"map", "was", "now", "bytes", "bytes_before"}
+// or
+// {"map", "skipped": reason}. Enters the transform into the Spec's history; fails when no map was replaced.
+TransformResult replace_maps(const std::shared_ptr<Model>& model, const std::vector<LinearMap*>& maps,
+                             const std::string& transform, const Json& options, const Replace& replace);
+// The same over all block maps; the others get a row that says why they stay.
+TransformResult replace_block_maps(const std::shared_ptr<Model>& model, const std::string& transform,
+                                   const Json& options, const Replace& replace);
+
+// Mean squared error of a map's outputs per token when W becomes W + difference, from the moments of its
+// input.
+double output_error(const Tensor& difference, const Moments& moments);
 
 }  // namespace formwork

@@ -7,19 +7,6 @@
 namespace formwork {
 namespace {
 
-// Count, sum and sum of outer products of a map's outputs, in double.
-struct Moments {
-  int64_t count = 0;
-  Tensor sum, outer;
-  void add(const Tensor& y) {
-    const auto wide = y.to(at::kDouble);
-    count += wide.size(0);
-    const auto s = wide.sum(0), o = wide.t().matmul(wide);
-    sum = sum.defined() ? sum + s : s;
-    outer = outer.defined() ? outer + o : o;
-  }
-};
-
 class Lord final : public Transform {
  public:
   struct Options {
@@ -67,16 +54,13 @@ int64_t Lord::rank_of(const LinearMap& map) const {
 
 std::map<std::string, Moments> Lord::collect(Model& model, const Calibration& data,
                                              const std::vector<LinearMap*>& maps) const {
+  std::vector<Slot> taps;
+  for (const auto* map : maps) taps.push_back(map->output_tap());
+  const auto by_tap = collect_moments(model, data, taps, /*with_outer=*/true);
   std::map<std::string, Moments> moments;
-  auto board = model.make_board();
-  for (auto* map : maps)
-    board.listen(map->output_tap(), [&moments, map](Context& ctx, const TapEvent& event, const Tensor& y) {
-      if (!y.isfinite().all().item<bool>())
-        fail("lord: '{}' is not finite on the calibration data", event.name);
-      moments[map->path()].add(real_tokens(ctx, y));
-      return y;
-    });
-  run_calibration(model, data, board);
+  for (const auto* map : maps)
+    if (const auto found = by_tap.find(map->output_tap()); found != by_tap.end())
+      moments[map->path()] = found->second;
   return moments;
 }
 

@@ -1,0 +1,95 @@
+// LoRA: Low-Rank Adaptation of Large Language Models (Hu et al., 2021). A frozen map in any representation
+// with a trained low-rank update: y = W x + (alpha / r) B A x + b, A [r, in] as a linear map begins, B [out,
+// r] zero.
+#include "formwork/linear/linear_map.h"
+
+namespace formwork {
+namespace {
+
+void freeze(Param& param) {
+  param.rule.frozen = true;
+  if (param.value.is_floating_point()) param.value.set_requires_grad(false);
+}
+
+LinearNeed without_bias(LinearNeed need) {
+  need.bias = false;
+  return need;
+}
+
+class Lora final : public LinearMap {
+ public:
+  struct Options {
+    int64_t rank = 8;
+    double alpha = 16, dropout = 0;
+    PartSpec base = "dense";
+    bool train_bias = false;
+    void describe(Fields& f) {
+      f.integer("rank", rank, "inner width of the update", 1, 65536);
+      f.number("alpha", alpha, "the update is multiplied by alpha / rank", 0, 1e6);
+      f.number("dropout", dropout, "on the update's input, in training", 0, 1);
+      f.part("base", base, "linear", "representation of the frozen map");
+      f.flag("train_bias", train_bias, "train the bias too");
+    }
+  };
+
+  Lora(Build& build, const LinearNeed& need, const Options& options)
+      : LinearMap(build, need), options_(options) {
+    if (need.bank.size > 0) fail("{}: 'lora' adapts a single matrix, not a bank of {}", path(), banks());
+    build_base(build, need);
+    const Axis rank = build.axis("rank", options.rank);
+    options_.rank = rank.size;
+    Dim inner = rank, out = need.out;
+    inner.writes = out.writes = true;
+    Rule rule;
+    rule.init = init::fan_in_uniform();
+    a_ = own(build.param("a", {inner, need.in}, rule));
+    rule.init = init::zeros();
+    b_ = own(build.param("b", {out, Dim(rank)}, rule));
+    if (bias() && !options.train_bias) freeze(*bias());
+  }
+
+  Tensor dense(Context& ctx) override {
+    const auto update = ctx.value(*b_).matmul(ctx.value(*a_)) * scale();
+    return base_->dense(ctx).to(update.scalar_type()) + update;
+  }
+  Tensor rows(Context& ctx, const Tensor& ids) override {
+    return base_->rows(ctx, ids) + at::embedding(ctx.value(*b_), ids).matmul(ctx.value(*a_)) * scale();
+  }
+  double flops() const override {
+    return base_->flops() + 2.0 * static_cast<double>(options_.rank) * static_cast<double>(in() + out());
+  }
+  std::string type() const override { return "lora"; }
+
+ protected:
+  Tensor product(Context& ctx, const Tensor& x, int64_t) override {
+    const auto inner = at::linear(ctx.dropout(path() + ".dropout", x, options_.dropout), ctx.value(*a_));
+    const auto y = base_->forward(ctx, x) + at::linear(inner, ctx.value(*b_)) * scale();
+    const auto bias = bias_value(ctx, -1);
+    return bias.defined() ? y + bias : y;
+  }
+
+ private:
+  double scale() const { return options_.alpha / static_cast<double>(options_.rank); }
+
+  // The bias stays with the outer map, so that it keeps its name whatever represents W.
+  void build_base(const Build& build, const LinearNeed& need) {
+    auto& table = Registry<LinearMap>::entries();
+    const auto found = table.find(options_.base.type);
+    if (found == table.end())
+      fail_unknown(path() + ": linear map", options_.base.type, Registry<LinearMap>::names());
+    Build child = build.at("base");
+    LinearNeed inner = without_bias(need);
+    inner.input = -1;
+    base_ = found->second.make(child, inner, options_.base.options);
+    for (auto* param : base_->params()) freeze(*own(param));
+  }
+
+  Options options_;
+  std::unique_ptr<LinearMap> base_;
+  Param *a_, *b_;
+};
+
+FORMWORK_PART(LinearMap, Lora, "lora", "a frozen map and a trained low-rank update");
+
+}  // namespace
+}  // namespace formwork

@@ -1,0 +1,133 @@
+// 4-bit linear map: y = x W^T + b with codes of half a byte, multiplied without unpacking in float inference
+// and by the dequantized matrix otherwise. Source of the format: GPTQ (Frantar et al., 2022).
+#include "formwork/linear/quantized/int4.h"
+
+#include "formwork/kernels/cpu/int4.h"
+#include "formwork/linear/stored.h"
+
+namespace formwork {
+
+Int4Grid int4_grid(const Tensor& w, bool symmetric) {
+  const auto wide = w.to(at::kFloat);
+  const auto low = wide.amin(-1).clamp_max(0), high = wide.amax(-1).clamp_min(0);
+  const auto step = symmetric ? at::maximum(-low, high) / 7 : (high - low) / 15;
+  const auto scale = at::where(step > 0, step, at::ones_like(step));
+  return {scale, symmetric ? at::full_like(scale, 8) : (-low / scale).round().clamp(0, 15)};
+}
+
+Tensor int4_codes(const Tensor& w, const Int4Grid& grid) {
+  return ((w / grid.scale.unsqueeze(-1)).round() + grid.zero.unsqueeze(-1)).clamp(0, 15).to(at::kByte);
+}
+
+Tensor int4_value(const Tensor& codes, const Int4Grid& grid) {
+  return (codes.to(at::kFloat) - grid.zero.unsqueeze(-1)) * grid.scale.unsqueeze(-1);
+}
+
+std::map<std::string, Tensor> int4_tensors(const Tensor& codes, const Int4Grid& grid) {
+  const auto pairs = codes.unflatten(-1, {codes.size(-1) / 2, 2});
+  return {{"codes", pairs.select(-1, 0).bitwise_or(pairs.select(-1, 1).bitwise_left_shift(4)).contiguous()},
+          {"scale", grid.scale.to(at::kFloat).contiguous()},
+          {"zero", grid.zero.to(at::kByte).contiguous()}};
+}
+
+namespace {
+
+void check_group(int64_t in, int64_t group, const std::string& where) {
+  if (group < 8 || group % 8 != 0 || in % group != 0)
+    fail("{}: expected a group that is a multiple of 8 and divides the {} inputs, found {}", where, in,
+         group);
+}
+
+// [out, groups, group / 2] -> [out, groups, group].
+Tensor unpacked(const Tensor& codes) {
+  return at::stack({codes.bitwise_and(15), codes.bitwise_right_shift(4)}, -1).flatten(-2);
+}
+
+std::vector<float> floats(const Tensor& tensor) {
+  const auto flat = tensor.to(at::kFloat).contiguous();
+  return {flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel()};
+}
+
+class Int4Linear final : public LinearMap {
+ public:
+  struct Options {
+    int64_t group = 64;
+    void describe(Fields& f) {
+      f.integer("group", group, "inputs that share a scale; a multiple of 8", 8, 65536);
+    }
+  };
+
+  Int4Linear(Build& build, const LinearNeed& need, const Options& options)
+      : LinearMap(build, need), group_(options.group) {
+    require_single(build, need, "int4");
+    check_group(need.in.size(), group_, build.path());
+    Dim out = need.out, groups = need.in;
+    out.writes = true;
+    groups.grain = group_;
+    codes_ = own(build.param("codes", {out, groups, Dim::plain(group_ / 2)}, stored_rule(at::kByte)));
+    scale_ = own(build.param("scale", {out, groups}, stored_rule(at::kFloat)));
+    zero_ = own(build.param("zero", {out, groups}, stored_rule(at::kByte)));
+    for (const auto& dim : {need.out, need.in})
+      restrict_axes(build, dim, Group::permute, "4-bit codes of whole groups cannot be mixed or rescaled");
+    if (const auto weight = initial_weight(build, need); weight.defined())
+      begin_with(build, int4_round(weight, group_, false));
+  }
+
+  Tensor dense(Context& ctx) override {
+    const Int4Grid grid{ctx.value(*scale_), ctx.value(*zero_).to(at::kFloat)};
+    return int4_value(unpacked(ctx.value(*codes_)), grid).flatten(1);
+  }
+  double flops() const override { return 2.0 * static_cast<double>(in()) * static_cast<double>(out()); }
+  std::string type() const override { return "int4"; }
+  Tensor transposed(Context& ctx, const Tensor& y) override {
+    return y.matmul(dense(ctx).to(y.scalar_type()));
+  }
+
+ protected:
+  Tensor product(Context& ctx, const Tensor& x, int64_t) override {
+    const auto bias = bias_value(ctx, -1);
+    const bool differentiated =
+        at::GradMode::is_enabled() && (x.requires_grad() || (bias.defined() && bias.requires_grad()));
+    if (!x.is_cpu() || x.scalar_type() != at::kFloat || differentiated)
+      return at::linear(x, dense(ctx).to(x.scalar_type()), bias);
+    if (x.dim() == 0 || x.size(-1) != in())
+      fail("{}: expected inputs of width {}, found [{}]", path(), in(), fmt::join(x.sizes(), ", "));
+    const auto packed = pack(ctx);
+    auto sizes = x.sizes().vec();
+    sizes.back() = out();
+    auto y = at::empty(sizes, at::kFloat);
+    const auto flat = x.reshape({-1, in()}).contiguous();
+    const auto b = bias.defined() ? bias.to(at::kFloat).contiguous() : Tensor();
+    if (flat.size(0) > 0)
+      int4_linear(flat.const_data_ptr<float>(), flat.size(0), in(), *packed,
+                  b.defined() ? b.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
+    return y;
+  }
+
+ private:
+  std::shared_ptr<const Int4PackedWeight> pack(Context& ctx) {
+    const auto &codes = ctx.value(*codes_), &scale = ctx.value(*scale_), &zero = ctx.value(*zero_);
+    return packed_.get({codes, scale, zero}, [&] {
+      const auto each = unpacked(codes).contiguous();
+      const uint8_t* first = each.const_data_ptr<uint8_t>();
+      return int4_pack({out(), in(), group_, {first, first + each.numel()}, floats(scale), floats(zero)});
+    });
+  }
+
+  int64_t group_;
+  Param *codes_, *scale_, *zero_;
+  MadeFrom<Int4PackedWeight> packed_;
+};
+
+FORMWORK_PART(LinearMap, Int4Linear, "int4", "4-bit codes with a scale and a zero for each group of inputs");
+
+}  // namespace
+
+std::map<std::string, Tensor> int4_round(const Tensor& weight, int64_t group, bool symmetric) {
+  check_group(weight.size(1), group, "int4");
+  const auto w = weight.detach().to(at::kFloat).unflatten(1, {weight.size(1) / group, group});
+  const auto grid = int4_grid(w, symmetric);
+  return int4_tensors(int4_codes(w, grid), grid);
+}
+
+}  // namespace formwork
