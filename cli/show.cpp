@@ -1,5 +1,6 @@
 // formwork show SPEC: the model's steps, parameters and axes, without weights.
 #include "command.h"
+#include "formwork/linear/linear_map.h"
 
 namespace formwork::cli {
 namespace {

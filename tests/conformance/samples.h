@@ -29,6 +29,7 @@ inline const std::multimap<std::string, Sample>& samples() {
       {"channels/experts", {R"({"type": "experts", "experts": 3, "hidden": 4, "gated": false})", {}}},
       {"channels/mlp", {R"({"type": "mlp", "hidden": 6})", {}}},
       {"channels/gated_mlp", {R"({"type": "gated_mlp", "hidden": 6, "bias": true})", {}}},
+      {"linear/int4", {R"({"type": "int4", "group": 8})", {}}},
       {"wiring/looped",
        {R"({"type": "looped", "layers": [{"type": "pre", "mixer": {"type": "attention", "heads": 2},
            "channel": {"type": "mlp", "hidden": 6}}]})",

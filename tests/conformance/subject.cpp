@@ -63,8 +63,11 @@ std::vector<Subject> subjects() {
   for (const auto& name : Registry<Activation>::names())
     inside("activations", name, "channels", mlp, "activation");
   for (const auto& name : Registry<LinearMap>::names()) {
-    auto spec = alone("wiring", {{"type", "pre"}, {"mixer", attention}, {"channel", mlp}}, true);
-    spec["linear"] = {{"part.mixer.*", {{"type", name}}}, {"part.channel.*", {{"type", name}}}};
+    const Json wide = {{"type", "mlp"}, {"hidden", 8}};
+    auto spec = alone("wiring", {{"type", "pre"}, {"mixer", attention}, {"channel", wide}}, true);
+    const auto sample = samples().find("linear/" + name);
+    const Json map = sample == samples().end() ? Json{{"type", name}} : Json::parse(sample->second.part);
+    spec["linear"] = {{"part.mixer.*", map}, {"part.channel.*", map}};
     add(list, "linear/" + name + "/inside", spec);
   }
   return list;

@@ -1,4 +1,5 @@
 // A run that is killed a hundred times, each time at another instant, ends as if it had never been.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
