@@ -82,11 +82,12 @@ void Edit::select(const std::string& axis, const Tensor& index) {
     if (axes.grain == 1)
       return change_axis(tensor, dim, axes, axis, size_of,
                          [&](const Tensor& part, int64_t d) { return part.index_select(d, index); });
+    if (index.numel() % axes.grain)
+      fail("axis '{}' is stored in groups of {} and only whole groups can move", axis, axes.grain);
     const auto groups = index.reshape({-1, axes.grain});
     const auto first = groups.select(1, 0).div(axes.grain, "floor");
     const auto whole = first.unsqueeze(1) * axes.grain + at::arange(axes.grain, index.options());
-    if (index.numel() % axes.grain || axes.segments.size() != 1 || axes.segments[0].size() != 1 ||
-        !at::equal(whole, groups))
+    if (axes.segments.size() != 1 || axes.segments[0].size() != 1 || !at::equal(whole, groups))
       fail("axis '{}' is stored in groups of {} and only whole groups can move", axis, axes.grain);
     return tensor.index_select(dim, first);
   });

@@ -72,13 +72,16 @@ TEST(Optimizers, MuonIsOrthogonalOnHiddenMatricesAndAdamWElsewhere) {
     const auto value = model->inventory().by_name.at(param.name)->value;
     if (value.equal(plain->inventory().by_name.at(param.name)->value)) {
       ++same;
-      EXPECT_TRUE(value.dim() == 1 || param.name.starts_with("embed")) << param.name;
+      EXPECT_TRUE(value.dim() == 1 || param.name == "embed.weight" || param.name == "position.weight")
+          << param.name;
       continue;
     }
     const auto longest = static_cast<double>(std::max(value.size(0), value.size(1)));
     const auto change = (value - param.value * (1 - 0.01 * 0.1)) / (-0.01 * 0.2 * std::sqrt(longest));
     const auto singular = at::linalg_svdvals(change);
-    EXPECT_GT(singular.min().item<double>(), 0.3) << param.name;
+    // Five steps lift a singular value about 3.44^5 times: those below 6e-4 of the gradient's norm stay
+    // small.
+    EXPECT_GT(singular.median().item<double>(), 0.3) << param.name;
     EXPECT_LT(singular.max().item<double>(), 1.3) << param.name;
     ++orthogonal;
   }

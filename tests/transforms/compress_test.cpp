@@ -5,7 +5,8 @@
 namespace formwork {
 namespace {
 
-std::shared_ptr<Model> decoder(const std::string& norm = "rms_norm", bool tie = true, int64_t layers = 2) {
+std::shared_ptr<Model> decoder(const std::string& norm = "rms_norm", bool tie = true, int64_t layers = 2,
+                               at::ScalarType dtype = at::kDouble) {
   auto json = Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 29, "width": 32,
     "layers": {"repeat": 2, "pattern": [{"mixer": {"type": "attention", "heads": 4, "kv_heads": 2},
                                          "channel": {"type": "gated_mlp", "hidden": 48}}]},
@@ -13,7 +14,7 @@ std::shared_ptr<Model> decoder(const std::string& norm = "rms_norm", bool tie = 
   for (auto* options : {&json["model"], &json["model"]["layers"]["pattern"][0]}) (*options)["norm"] = norm;
   json["model"]["tie"] = tie;
   json["model"]["layers"]["repeat"] = layers;
-  auto model = build_model(Spec::from_json(json, "test"), 3, at::kDouble);
+  auto model = build_model(Spec::from_json(json, "test"), 3, dtype);
   const at::NoGradGuard guard;
   for (auto& param : model->inventory().params) param.value.add_(at::randn_like(param.value) * 0.1);
   return model;
@@ -106,7 +107,7 @@ TEST(Lord, PredictsItsError) {
 TEST(Transforms, AllPairsStayFinite) {
   for (const auto& first : Catalog<Transform>::names())
     for (const auto& second : Catalog<Transform>::names()) {
-      auto model = decoder("rms_norm", true, 4);
+      auto model = decoder("rms_norm", true, 4, at::kFloat);
       try {
         auto once =
             Catalog<Transform>::make(first, Catalog<Transform>::make(first, Json::object())->budgets()[0]);
