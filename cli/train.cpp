@@ -18,7 +18,8 @@ std::shared_ptr<Model> make_model(const std::string& name, const TaskChoice& cho
   Spec spec = find_spec(name);
   task = choice.make(spec.meta);
   if (std::filesystem::exists(name + "/model.safetensors")) return load_model(name);
-  for (const auto& [key, value] : task->model_needs().items()) spec.model.options[key] = value;
+  const Json needs = task->model_needs();
+  for (const auto& [key, value] : needs.items()) spec.model.options[key] = value;
   return build_model(spec, seed);
 }
 
