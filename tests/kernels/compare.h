@@ -36,7 +36,7 @@ template <class T>
 void expect_near(const at::Tensor& found, const at::Tensor& expected, const char* what, double factor = 1) {
   ASSERT_EQ(found.sizes(), expected.sizes()) << what;
   if (expected.numel() == 0) return;
-  const double scale = std::max(1e-1, expected.detach().abs().max().item<double>());
+  const double scale = std::max(1e-3, expected.detach().abs().max().item<double>());
   const double error = (found.to(at::kDouble) - expected.detach()).abs().max().item<double>();
   EXPECT_LE(error, tolerance<T>() * factor * scale) << what << ", sizes " << expected.sizes();
 }
