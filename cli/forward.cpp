@@ -1,4 +1,6 @@
 // formwork forward SPEC: runs a model on given tensors and saves what comes out.
+#include <filesystem>
+
 #include "command.h"
 #include "formwork/interop/safetensors.h"
 
@@ -16,10 +18,12 @@ void run(const Arguments& arguments) {
   const auto dtype = arguments.dtype == "float64" ? at::kDouble : at::kFloat;
   const auto cast = [&](const Tensor& x) { return x.is_floating_point() ? x.to(dtype) : x; };
   auto model = build_model(find_spec(arguments.spec), 0, dtype);
-  if (!arguments.weights.empty()) {
+  const bool trained = std::filesystem::exists(arguments.spec + "/model.safetensors");
+  const std::string weights = arguments.weights.empty() && trained ? arguments.spec : arguments.weights;
+  if (!weights.empty()) {
     TensorMap tensors;
-    for (const auto& [name, tensor] : read_safetensors(arguments.weights)) tensors[name] = cast(tensor);
-    load_tensors(*model, tensors, arguments.weights);
+    for (const auto& [name, tensor] : read_safetensors(weights)) tensors[name] = cast(tensor);
+    load_tensors(*model, tensors, weights);
   }
   Record inputs;
   for (const auto& [name, tensor] : read_safetensors(arguments.inputs)) inputs[name] = cast(tensor);
@@ -40,7 +44,7 @@ void add(CLI::App& app) {
   auto* command = app.add_subcommand("forward", "run a model or part on given tensors");
   command->add_option("spec", arguments->spec, "a Spec file, a model folder, or a built-in Spec")->required();
   command->add_option("--weights", arguments->weights,
-                      "safetensors with every parameter; without it, initial values");
+                      "safetensors with every parameter; by default a model folder's own, or initial values");
   command
       ->add_option("--inputs", arguments->inputs,
                    "safetensors: input_ids [B, T], attention_mask, ...; x for a part")
