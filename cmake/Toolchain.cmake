@@ -16,7 +16,7 @@ endif()
 add_compile_options(-Wall -Wextra -Wno-unused-parameter -march=x86-64-v2 -fPIC)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   # ccache may reuse a precompiled header only when no time is written into it.
-  add_compile_options(-Xclang -fno-pch-timestamp)
+  add_compile_options("$<$<COMPILE_LANG_AND_ID:CXX,Clang>:SHELL:-Xclang -fno-pch-timestamp>")
 endif()
 if(FORMWORK_SANITIZE)
   add_compile_options(-fsanitize=${FORMWORK_SANITIZE} -fno-omit-frame-pointer)
