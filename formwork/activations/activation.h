@@ -9,6 +9,11 @@ class Activation : public Part {
  public:
   static const char* kind() { return "activations"; }
   virtual Tensor forward(Context& ctx, const Tensor& x) = 0;
+  // f(gate) * up of x = [gate | up], [..., 2F] -> [..., F].
+  virtual Tensor gate(Context& ctx, const Tensor& x) {
+    const auto halves = x.chunk(2, -1);
+    return forward(ctx, halves[0]) * halves[1];
+  }
   // The largest symmetry of the axis it acts on: f(Px) = P f(x).
   virtual Group symmetry() const { return Group::permute; }
 };

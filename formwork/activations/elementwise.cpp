@@ -1,6 +1,7 @@
 // The elementwise activations of transformers: ReLU, squared ReLU (So et al., 2021), GELU (Hendrycks and
 // Gimpel, 2016; exact and tanh form), SiLU (Elfwing et al., 2017), sigmoid (the gate of GLU), identity.
 #include "formwork/activations/activation.h"
+#include "formwork/activations/gated.h"
 
 namespace formwork {
 
@@ -21,6 +22,18 @@ class Elementwise final : public Activation {
   Group symmetry() const override { return group; }
 };
 
+// Those whose gated form has a kernel.
+template <Tensor (*function)(const Tensor&), Gate kernel>
+class WithGate final : public Activation {
+ public:
+  using Options = NoOptions;
+  WithGate(Build&, const Options&) {}
+  Tensor forward(Context&, const Tensor& x) override { return function(x); }
+  Tensor gate(Context& ctx, const Tensor& x) override {
+    return fits_fused_gate(ctx, x) ? fused_gate(kernel, x) : Activation::gate(ctx, x);
+  }
+};
+
 Tensor relu(const Tensor& x) { return at::relu(x); }
 Tensor relu_squared(const Tensor& x) { return at::relu(x).square(); }
 Tensor gelu(const Tensor& x) { return at::gelu(x); }
@@ -29,12 +42,12 @@ Tensor silu(const Tensor& x) { return at::silu(x); }
 Tensor sigmoid(const Tensor& x) { return at::sigmoid(x); }
 Tensor identity(const Tensor& x) { return x; }
 
-using Relu = Elementwise<relu>;
+using Relu = WithGate<relu, Gate::relu>;
 using ReluSquared = Elementwise<relu_squared>;
-using Gelu = Elementwise<gelu>;
+using Gelu = WithGate<gelu, Gate::gelu>;
 using GeluTanh = Elementwise<gelu_tanh>;
-using Silu = Elementwise<silu>;
-using Sigmoid = Elementwise<sigmoid>;
+using Silu = WithGate<silu, Gate::silu>;
+using Sigmoid = WithGate<sigmoid, Gate::sigmoid>;
 using Identity = Elementwise<identity, Group::invertible>;
 
 FORMWORK_PART(Activation, Relu, "relu", "max(x, 0)");

@@ -37,8 +37,7 @@ class GatedMlp final : public ChannelMixer {
   }
 
   Tensor forward(Context& ctx, const Tensor& x) override {
-    const auto both = gate_up_->forward(ctx, x).chunk(2, -1);
-    const auto hidden = activation_->forward(ctx, both[0]) * both[1];
+    const auto hidden = activation_->gate(ctx, gate_up_->forward(ctx, x));
     return down_->forward(ctx, ctx.dropout(path_ + ".dropout", hidden, options_.dropout));
   }
 

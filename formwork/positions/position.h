@@ -8,6 +8,13 @@
 
 namespace formwork {
 
+// How far pairs of channels turn: tables [B|1, T, r/2] of the first r channels of a head. Pair i is (i, i +
+// r/2) or (2i, 2i + 1).
+struct Turn {
+  Tensor cosines, sines;
+  bool halves = true;
+};
+
 // Built with build.in: the stream's axis for schemes that add to the embedding, the axis of a head's channels
 // for those that turn queries and keys. build.heads: the axes whose product is the query heads, for biases
 // (empty outside attention). build.causal: whether later keys are never seen.
@@ -19,6 +26,8 @@ class Position : public Part {
   // q or k, [B, T, H, d] with positions [B|1, T] -> the same shape.
   virtual Tensor rotate(Context& ctx, const Tensor& x, const Tensor& positions) { return x; }
   virtual bool rotates() const { return false; }
+  // What `rotate` turns by at positions [B|1, T]; undefined tables where nothing turns.
+  virtual Turn turn(Context& ctx, const Tensor& positions) { return {}; }
   // Bias on scores, [B|1, H, Tq, Tk]; undefined where there is none.
   virtual Tensor bias(Context& ctx, const Tensor& query_positions, const Tensor& key_positions) {
     if (!biases()) return {};

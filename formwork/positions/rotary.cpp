@@ -59,19 +59,25 @@ class RotaryPosition final : public Position {
 
   bool rotates() const override { return true; }
 
-  Tensor rotate(Context& ctx, const Tensor& x, const Tensor& positions) override {
-    if (turned_ == 0) return x;
+  Turn turn(Context& ctx, const Tensor& positions) override {
+    if (turned_ == 0) return {};
     auto angles = pairing_.split(ctx.value(*frequencies_).narrow(0, 0, turned_)).first *
                   positions.unsqueeze(-1).to(at::kFloat);
     if (const auto stretch = scaling_->stretch(positions, turned_); stretch.defined())
       angles = angles * stretch;
-    // [B|1, T, r/2]
-    auto cosines = angles.cos(), sines = angles.sin();
+    Turn turn{angles.cos(), angles.sin(), pairing_.halves};
     if (const double amplitude = scaling_->amplitude(); amplitude != 1)
-      cosines = cosines * amplitude, sines = sines * amplitude;
+      turn.cosines.mul_(amplitude), turn.sines.mul_(amplitude);
+    return turn;
+  }
+
+  Tensor rotate(Context& ctx, const Tensor& x, const Tensor& positions) override {
+    if (turned_ == 0) return x;
+    const auto tables = turn(ctx, positions);
     if (!ctx.mode.twice_differentiable && x.device().is_cpu() && x.scalar_type() == at::kFloat)
-      return fused_rotary(x, cosines, sines, pairing_.halves);
-    cosines = cosines.unsqueeze(2).to(x.scalar_type()), sines = sines.unsqueeze(2).to(x.scalar_type());
+      return fused_rotary(x, tables.cosines, tables.sines, pairing_.halves);
+    const auto cosines = tables.cosines.unsqueeze(2).to(x.scalar_type()),
+               sines = tables.sines.unsqueeze(2).to(x.scalar_type());
     const auto [a, b] = pairing_.split(x.narrow(-1, 0, turned_));
     const auto y = pairing_.join(a * cosines - b * sines, b * cosines + a * sines);
     return turned_ == x.size(-1) ? y : at::cat({y, x.narrow(-1, turned_, x.size(-1) - turned_)}, -1);

@@ -24,10 +24,14 @@ using LaneOf = hn::TFromD<D>;
 template <class D>
 using VecOf = hn::Vec<D>;
 
+// Whether masked loads and stores leave the memory of absent lanes alone: Highway's do from AVX2 on.
+inline constexpr bool kMaskedMemory = HWY_TARGET <= HWY_AVX2;
+
 // The next min(left, lanes) values; absent lanes are 0.
 template <class D>
 HWY_INLINE VecOf<D> load_some(D d, const LaneOf<D>* p, std::int64_t left) {
   if (left >= static_cast<std::int64_t>(hn::Lanes(d))) return hn::LoadU(d, p);
+  if constexpr (kMaskedMemory) return hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(left)), d, p);
   HWY_ALIGN LaneOf<D> lanes[HWY_MAX_BYTES / sizeof(LaneOf<D>)] = {};
   for (std::int64_t i = 0; i < left; ++i) lanes[i] = p[i];
   return hn::Load(d, lanes);
@@ -36,6 +40,7 @@ HWY_INLINE VecOf<D> load_some(D d, const LaneOf<D>* p, std::int64_t left) {
 template <class D>
 HWY_INLINE void store_some(D d, VecOf<D> v, LaneOf<D>* p, std::int64_t left) {
   if (left >= static_cast<std::int64_t>(hn::Lanes(d))) return hn::StoreU(v, d, p);
+  if constexpr (kMaskedMemory) return hn::BlendedStore(v, hn::FirstN(d, static_cast<size_t>(left)), d, p);
   HWY_ALIGN LaneOf<D> lanes[HWY_MAX_BYTES / sizeof(LaneOf<D>)];
   hn::Store(v, d, lanes);
   for (std::int64_t i = 0; i < left; ++i) p[i] = lanes[i];

@@ -98,25 +98,26 @@ std::pair<Tensor, Tensor> AttentionMixer::keys_values(Context& ctx, const Tensor
 }
 
 AttentionMixer::Heads AttentionMixer::project(Context& ctx, const Tensor& x, const Tensor& positions) {
-  const int64_t heads = kv_heads_ * group_;
-  Tensor q, k, v;
-  bool turned = false;
-  if (qkv_) {
-    const auto parts =
-        qkv_->forward(ctx, x).split_with_sizes({(heads + kv_heads_) * width_, kv_heads_ * value_width_}, -1);
-    auto both = parts[0].unflatten(-1, {heads + kv_heads_, width_});
-    // Queries and keys turn together where nothing comes between.
-    turned = !query_norm_ && position_->rotates();
-    if (turned) both = position_->rotate(ctx, both, positions);
-    const auto pair = both.split_with_sizes({heads, kv_heads_}, 2);
-    q = pair[0], k = pair[1], v = parts[1].unflatten(-1, {kv_heads_, value_width_});
-    if (key_norm_) k = key_norm_->forward(ctx, k);
-  } else {
-    q = queries(ctx, x);
-    std::tie(k, v) = keys_values(ctx, x);
-  }
+  if (qkv_) return split(ctx, qkv_->forward(ctx, x), positions);
+  auto q = queries(ctx, x);
+  auto [k, v] = keys_values(ctx, x);
   if (query_norm_) q = query_norm_->forward(ctx, q);
-  if (!turned && position_->rotates())
+  if (position_->rotates())
+    q = position_->rotate(ctx, q, positions), k = position_->rotate(ctx, k, positions);
+  return {q, k, v};
+}
+
+AttentionMixer::Heads AttentionMixer::split(Context& ctx, const Tensor& qkv, const Tensor& positions) {
+  const int64_t heads = kv_heads_ * group_;
+  const auto parts = qkv.split_with_sizes({(heads + kv_heads_) * width_, kv_heads_ * value_width_}, -1);
+  auto both = parts[0].unflatten(-1, {heads + kv_heads_, width_});
+  const auto v = parts[1].unflatten(-1, {kv_heads_, value_width_});
+  // Queries and keys turn together where nothing comes between.
+  if (!query_norm_ && position_->rotates()) both = position_->rotate(ctx, both, positions);
+  const auto pair = both.split_with_sizes({heads, kv_heads_}, 2);
+  if (!query_norm_) return {pair[0], pair[1], v};
+  auto q = query_norm_->forward(ctx, pair[0]), k = key_norm_->forward(ctx, pair[1]);
+  if (position_->rotates())
     q = position_->rotate(ctx, q, positions), k = position_->rotate(ctx, k, positions);
   return {q, k, v};
 }
@@ -126,20 +127,39 @@ Tensor AttentionMixer::attend(Context& ctx, const Heads& heads, const Sight& sig
   return out_->forward(ctx, mixed.flatten(2));
 }
 
-bool AttentionMixer::can_fuse(const Context& ctx, const Heads& heads, const Sight& sight) {
+bool AttentionMixer::is_plain_softmax(const Context& ctx) const {
   const bool weights_wanted = ctx.taps && ctx.taps->hot(weights_tap_);
   const bool dropout = ctx.mode.train && options_.dropout > 0;
-  return score_->is_softmax() && !weights_wanted && !dropout && !ctx.mode.twice_differentiable &&
+  return score_->is_softmax() && !weights_wanted && !dropout && !ctx.mode.twice_differentiable;
+}
+
+bool AttentionMixer::can_fuse(const Context& ctx, const Heads& heads, const Sight& sight) const {
+  return is_plain_softmax(ctx) &&
          (!position_->biases() || (sight.consecutive && position_->biases_by_distance())) &&
          fits_fused_attention(heads.q, heads.k, heads.v);
 }
 
-Tensor AttentionMixer::fused(Context& ctx, const Heads& heads, const Sight& sight) {
+AttentionPlan AttentionMixer::plan_for(const Sight& sight) const {
   AttentionPlan plan;
   plan.runs = sight.runs;
   plan.scale = scale_, plan.causal = causal_, plan.window = options_.window;
   plan.key_lengths = sight.key_lengths;
   if (causal_) plan.prefix = sight.prefix;
+  return plan;
+}
+
+Tensor AttentionMixer::attend_self(Context& ctx, const Tensor& x, const Sight& sight) {
+  if (!qkv_) return attend(ctx, project(ctx, x, sight.query_positions), sight);
+  auto qkv = qkv_->forward(ctx, x);
+  if (query_norm_ || position_->biases() || !is_plain_softmax(ctx) || !fits_fused_self_attention(qkv))
+    return attend(ctx, split(ctx, qkv, sight.query_positions), sight);
+  const AttentionHeads heads{kv_heads_ * group_, kv_heads_, width_, value_width_};
+  const auto turn = position_->turn(ctx, sight.query_positions);
+  return out_->forward(ctx, fused_self_attention(std::move(qkv), heads, turn, plan_for(sight)).flatten(2));
+}
+
+Tensor AttentionMixer::fused(Context& ctx, const Heads& heads, const Sight& sight) {
+  auto plan = plan_for(sight);
   if (!position_->biases()) return fused_attention(heads.q, heads.k, heads.v, {}, std::move(plan));
   const auto slopes = position_->slopes(ctx);
   if (slopes.defined() && !slopes.requires_grad()) {
@@ -156,67 +176,15 @@ Tensor AttentionMixer::fused(Context& ctx, const Heads& heads, const Sight& sigh
   return fused_attention(heads.q, heads.k, heads.v, bias, std::move(plan));
 }
 
-namespace {
-
-AttentionRun whole(const Tensor& q, const Tensor& k, int64_t place) {
-  return {0, q.size(0), 0, q.size(1), 0, k.size(1), place, 0};
-}
-
-Tensor places(const Tensor& x, int64_t first, int64_t count) {
+Tensor token_places(const Tensor& x, int64_t first, int64_t count) {
   return at::arange(first, first + count, x.options().dtype(at::kLong).requires_grad(false)).unsqueeze(0);
 }
 
-bool same(const Tensor& positions, const Tensor& places) { return positions.eq(places).all().item<bool>(); }
+namespace {
+
+bool same(const Tensor& positions, const Tensor& order) { return positions.eq(order).all().item<bool>(); }
 
 }  // namespace
-
-Tensor AttentionMixer::plain(Context& ctx, const Heads& heads, const Sight& sight) {
-  if (sight.starts.defined()) return plain_run(ctx, heads, sight, whole(heads.q, heads.k, 0));
-  if (sight.runs.size() == 1) return plain_run(ctx, heads, sight, sight.runs[0]);
-  std::vector<Tensor> parts;
-  for (const auto& run : sight.runs) parts.push_back(plain_run(ctx, heads, sight, run));
-  return at::cat(parts, 1);
-}
-
-Tensor AttentionMixer::permitted(const AttentionRun& run, const Sight& sight, const Tensor& like) const {
-  auto q = places(like, run.place, run.queries).unsqueeze(-1);  // [1, Tq, 1]
-  if (sight.starts.defined()) q = q + sight.starts.view({-1, 1, 1});
-  const auto k = places(like, 0, run.keys).unsqueeze(0);  // [1, 1, Tk]
-  const auto of_rows = [&](const Tensor& lengths) {
-    return lengths.narrow(0, run.sequence, run.rows).view({-1, 1, 1});
-  };
-  Tensor allow;  // [B|1, Tq, Tk]
-  const auto both = [&](const Tensor& rule) { allow = allow.defined() ? allow.logical_and(rule) : rule; };
-  if (causal_) both(k <= q);
-  if (options_.window) both((q - k).abs() < options_.window);
-  if (causal_ && sight.prefix.defined()) allow = allow.logical_or(k < of_rows(sight.prefix));
-  if (sight.key_lengths.defined()) both((k < of_rows(sight.key_lengths)).expand({-1, run.queries, -1}));
-  return allow.defined() ? allow.unsqueeze(1) : allow;
-}
-
-Tensor AttentionMixer::plain_run(Context& ctx, const Heads& heads, const Sight& sight,
-                                 const AttentionRun& run) {
-  const auto cut = [&](const Tensor& x, int64_t first, int64_t count) {
-    const auto rows = x.size(0) == 1 ? x : x.narrow(0, run.row, run.rows);
-    return rows.narrow(1, first, count);
-  };
-  // Queries of a group stand below each other, so that shared keys are not repeated.
-  const auto q = cut(heads.q, run.query, run.queries).unflatten(2, {kv_heads_, group_});
-  const auto k = cut(heads.k, run.key, run.keys).permute({0, 2, 3, 1});
-  const auto v = cut(heads.v, run.key, run.keys).transpose(1, 2);
-  const int64_t below = group_ * run.queries, all = kv_heads_ * group_;
-  auto logits = q.permute({0, 2, 3, 1, 4}).reshape({run.rows, kv_heads_, below, width_}).matmul(k) * scale_;
-  logits = logits.view({run.rows, all, run.queries, run.keys});
-  if (position_->biases())
-    logits = logits + position_
-                          ->bias(ctx, cut(sight.query_positions, run.query, run.queries),
-                                 cut(sight.key_positions, run.key, run.keys))
-                          .to(logits.scalar_type());
-  auto weights = score_->weights(ctx, logits, permitted(run, sight, logits));
-  weights = ctx.dropout(path_ + ".dropout", ctx.tap(weights_tap_, weights), options_.dropout);
-  const auto mixed = weights.reshape({run.rows, kv_heads_, below, run.keys}).matmul(v);
-  return mixed.view({run.rows, all, run.queries, value_width_}).transpose(1, 2);
-}
 
 Tensor AttentionMixer::mix(Context& ctx, const Tensor& x) {
   if (!options_.memory.empty()) {
@@ -224,23 +192,22 @@ Tensor AttentionMixer::mix(Context& ctx, const Tensor& x) {
     return attend_memory(ctx, x, k, v);
   }
   Sight sight;
-  const auto order = places(x, 0, x.size(1));
+  const auto order = token_places(x, 0, x.size(1));
   const bool given = ctx.layout && ctx.layout->positions.defined();
   sight.query_positions = sight.key_positions = given ? ctx.layout->positions : order;
   sight.consecutive = !given || same(ctx.layout->positions, order);
   if (ctx.layout) sight.key_lengths = ctx.layout->lengths, sight.prefix = ctx.layout->prefix;
-  const Heads heads = project(ctx, x, sight.query_positions);
-  sight.runs = {whole(heads.q, heads.k, 0)};
-  return attend(ctx, heads, sight);
+  sight.runs = {AttentionRun::whole(x, x)};
+  return attend_self(ctx, x, sight);
 }
 
 Tensor AttentionMixer::attend_memory(Context& ctx, const Tensor& x, const Tensor& k, const Tensor& v) {
   Heads heads{queries(ctx, x), k, v};
   if (query_norm_) heads.q = query_norm_->forward(ctx, heads.q);
   Sight sight;
-  sight.query_positions = places(x, 0, x.size(1)), sight.key_positions = places(x, 0, k.size(1));
+  sight.query_positions = token_places(x, 0, x.size(1)), sight.key_positions = token_places(x, 0, k.size(1));
   sight.key_lengths = ctx.streams->at(options_.memory).layout.lengths;
-  sight.runs = {whole(heads.q, heads.k, 0)};
+  sight.runs = {AttentionRun::whole(heads.q, heads.k)};
   return attend(ctx, heads, sight);
 }
 
@@ -253,14 +220,14 @@ Tensor AttentionMixer::mix_packed(Context& ctx, const Tensor& x) {
     const int64_t first = offsets[s], count = offsets[s + 1] - first;
     if (count == 0) continue;
     sight.runs.push_back({0, 1, first, count, first, count, 0, static_cast<int64_t>(s)});
-    order.push_back(places(x, 0, count));
+    order.push_back(token_places(x, 0, count));
   }
   const auto sequential = at::cat(order, 1);
   const bool given = ctx.layout->positions.defined();
   sight.query_positions = sight.key_positions = given ? ctx.layout->positions : sequential;
   sight.consecutive = !given || same(ctx.layout->positions, sequential);
   sight.prefix = ctx.layout->prefix;
-  return attend(ctx, project(ctx, x, sight.query_positions), sight);
+  return attend_self(ctx, x, sight);
 }
 
 std::unique_ptr<State> AttentionMixer::make_state(const StateOptions& options) const {
@@ -282,15 +249,15 @@ Tensor AttentionMixer::append(Context& ctx, const Tensor& x, State* state) {
   const int64_t n = x.size(1), longest = cache.longest();
   const bool level = cache.level();
   Sight sight;
-  sight.query_positions = level ? places(x, longest, n) : before.unsqueeze(1) + places(x, 0, n);
+  sight.query_positions = level ? token_places(x, longest, n) : before.unsqueeze(1) + token_places(x, 0, n);
   Heads heads = project(ctx, x, sight.query_positions);
   cache.append(heads.k, heads.v, ctx.layout ? ctx.layout->lengths : Tensor());
   heads.k = cache.keys().to(heads.q.scalar_type()), heads.v = cache.values().to(heads.q.scalar_type());
-  sight.key_positions = places(x, cache.first(), heads.k.size(1));
+  sight.key_positions = token_places(x, cache.first(), heads.k.size(1));
   if (ctx.layout && ctx.layout->prefix.defined()) sight.prefix = ctx.layout->prefix - cache.first();
   if (!cache.level()) sight.key_lengths = cache.lengths() - cache.first();
   if (level) {
-    sight.runs = {whole(heads.q, heads.k, longest - cache.first())};
+    sight.runs = {AttentionRun::whole(heads.q, heads.k, longest - cache.first())};
     return attend(ctx, heads, sight);
   }
   sight.starts = before - cache.first();

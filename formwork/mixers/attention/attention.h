@@ -69,9 +69,14 @@ class AttentionMixer final : public TokenMixer, public CostFacet {
   std::pair<Tensor, Tensor> keys_values(Context& ctx, const Tensor& x);
   // Projects, normalizes and turns.
   Heads project(Context& ctx, const Tensor& x, const Tensor& positions);
+  Heads split(Context& ctx, const Tensor& qkv, const Tensor& positions);
   Tensor attend(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, out]
+  // As project and attend, in one operation where the kernels allow it.
+  Tensor attend_self(Context& ctx, const Tensor& x, const Sight& sight);
   Tensor attend_memory(Context& ctx, const Tensor& x, const Tensor& k, const Tensor& v);
-  bool can_fuse(const Context& ctx, const Heads& heads, const Sight& sight);
+  bool is_plain_softmax(const Context& ctx) const;
+  bool can_fuse(const Context& ctx, const Heads& heads, const Sight& sight) const;
+  AttentionPlan plan_for(const Sight& sight) const;
   Tensor fused(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, H, dv]
   Tensor plain(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, H, dv]
   Tensor plain_run(Context& ctx, const Heads& heads, const Sight& sight, const AttentionRun& run);
@@ -88,5 +93,8 @@ class AttentionMixer final : public TokenMixer, public CostFacet {
   std::unique_ptr<Norm> query_norm_, key_norm_;
   Slot memory_tap_ = -1, weights_tap_;
 };
+
+// Places first .. first + count - 1, [1, count] int64 on the device of x.
+Tensor token_places(const Tensor& x, int64_t first, int64_t count);
 
 }  // namespace formwork

@@ -1,6 +1,7 @@
 #include "formwork/mixers/attention/fused.h"
 
 #include "formwork/kernels/cpu/attention.h"
+#include "formwork/positions/fused.h"
 
 namespace formwork {
 namespace {
@@ -54,53 +55,142 @@ int64_t place_of_logsumexp(const AttentionRun& run, const Tensor& q) {
   return q.size(2) * (run.row * q.size(1) + run.query);
 }
 
+struct Result {
+  Tensor o, logsumexp;
+};
+
+Result attend(const AttentionPlan& plan, const Operands& x) {
+  Result result{at::empty({x.q.size(0), x.q.size(1), x.q.size(2), x.v.size(3)}, x.q.options()),
+                at::empty({x.q.size(0) * x.q.size(1) * x.q.size(2)}, x.q.options())};
+  float* logsumexp = result.logsumexp.mutable_data_ptr<float>();
+  for (const auto& run : plan.runs)
+    attention_forward(describe(plan, run, x), read(x.q, run.row, run.query), read(x.k, run.row, run.key),
+                      read(x.v, run.row, run.key), write(result.o, run.row, run.query),
+                      logsumexp + place_of_logsumexp(run, x.q));
+  return result;
+}
+
+struct Gradients {
+  Tensor q, k, v, bias;
+};
+
+void attend_backward(const AttentionPlan& plan, const Operands& x, const Result& result, const Tensor& d_o,
+                     Gradients& to) {
+  const float* logsumexp = result.logsumexp.const_data_ptr<float>();
+  for (const auto& run : plan.runs) {
+    AttentionGradients<float> gradients{};
+    gradients.dq = write(to.q, run.row, run.query), gradients.dk = write(to.k, run.row, run.key),
+    gradients.dv = write(to.v, run.row, run.key);
+    if (to.bias.defined())
+      gradients.dbias = bias_by_distance(to.bias.mutable_data_ptr<float>(), to.bias, plan, run);
+    attention_backward(
+        describe(plan, run, x),
+        {read(x.q, run.row, run.query), read(x.k, run.row, run.key), read(x.v, run.row, run.key),
+         read(result.o, run.row, run.query), logsumexp + place_of_logsumexp(run, x.q)},
+        read(d_o, run.row, run.query), gradients);
+  }
+}
+
+using Saved = torch::autograd::AutogradContext;
+using List = torch::autograd::variable_list;
+
+template <class T>
+c10::intrusive_ptr<T> held(Saved* saved) {
+  return c10::static_intrusive_pointer_cast<T>(saved->saved_data["plan"].toCapsule());
+}
+
 class FusedAttention : public torch::autograd::Function<FusedAttention> {
  public:
-  using Saved = torch::autograd::AutogradContext;
-  using List = torch::autograd::variable_list;
-
   static Tensor forward(Saved* saved, const Tensor& q, const Tensor& k, const Tensor& v,
                         const std::optional<Tensor>& given, const c10::intrusive_ptr<SavedPlan>& holder) {
     const auto bias = given.value_or(Tensor());
-    const auto& plan = holder->plan;
-    auto o = at::empty({q.size(0), q.size(1), q.size(2), v.size(3)}, q.options());
-    auto logsumexp = at::empty({q.size(0) * q.size(1) * q.size(2)}, q.options());
-    for (const auto& run : plan.runs)
-      attention_forward(describe(plan, run, {q, k, v, bias}), read(q, run.row, run.query),
-                        read(k, run.row, run.key), read(v, run.row, run.key), write(o, run.row, run.query),
-                        logsumexp.mutable_data_ptr<float>() + place_of_logsumexp(run, q));
-    saved->save_for_backward({q, k, v, bias, o, logsumexp});
+    const auto result = attend(holder->plan, {q, k, v, bias});
+    saved->save_for_backward({q, k, v, bias, result.o, result.logsumexp});
     saved->saved_data["plan"] = c10::IValue::make_capsule(holder);
-    return o;
+    return result.o;
   }
 
   static List backward(Saved* saved, const List& gradients) {
     const auto tensors = saved->get_saved_variables();
-    const Tensor &q = tensors[0], &k = tensors[1], &v = tensors[2], &bias = tensors[3], &o = tensors[4];
-    const float* logsumexp = tensors[5].const_data_ptr<float>();
-    const auto holder = c10::static_intrusive_pointer_cast<SavedPlan>(saved->saved_data["plan"].toCapsule());
-    const auto& plan = holder->plan;
-    const auto d_o = gradients[0].contiguous();
-    auto dq = at::empty(q.sizes(), q.options()), dk = at::zeros(k.sizes(), k.options()),
-         dv = at::zeros(v.sizes(), v.options());
+    const Tensor &q = tensors[0], &k = tensors[1], &v = tensors[2], &bias = tensors[3];
     const bool learned = bias.defined() && saved->needs_input_grad(3);
-    auto dbias = learned ? at::zeros(bias.sizes(), bias.options()) : Tensor();
-    for (const auto& run : plan.runs) {
-      AttentionGradients<float> to{};
-      to.dq = write(dq, run.row, run.query), to.dk = write(dk, run.row, run.key),
-      to.dv = write(dv, run.row, run.key);
-      if (learned) to.dbias = bias_by_distance(dbias.mutable_data_ptr<float>(), dbias, plan, run);
-      attention_backward(describe(plan, run, {q, k, v, bias}),
-                         {read(q, run.row, run.query), read(k, run.row, run.key), read(v, run.row, run.key),
-                          read(o, run.row, run.query), logsumexp + place_of_logsumexp(run, q)},
-                         read(d_o, run.row, run.query), to);
-    }
-    return {dq, dk, dv, dbias, Tensor()};
+    Gradients to{at::empty(q.sizes(), q.options()), at::zeros(k.sizes(), k.options()),
+                 at::zeros(v.sizes(), v.options()),
+                 learned ? at::zeros(bias.sizes(), bias.options()) : Tensor()};
+    attend_backward(held<SavedPlan>(saved)->plan, {q, k, v, bias}, {tensors[4], tensors[5]},
+                    gradients[0].contiguous(), to);
+    return {to.q, to.k, to.v, to.bias, Tensor()};
+  }
+};
+
+// Views of a fused projection [B, T, (H + Hkv) d + Hkv dv].
+struct Parts {
+  Tensor turning, q, k, v;  // turning: q and k, [B, T, H + Hkv, d]
+  Parts(const Tensor& qkv, const AttentionHeads& heads)
+      : turning(
+            qkv.narrow(-1, 0, heads.turning() * heads.width).unflatten(-1, {heads.turning(), heads.width})),
+        q(turning.narrow(2, 0, heads.queries)),
+        k(turning.narrow(2, heads.queries, heads.keys)),
+        v(qkv.narrow(-1, heads.turning() * heads.width, heads.keys * heads.value_width)
+              .unflatten(-1, {heads.keys, heads.value_width})) {}
+};
+
+struct SavedSelf final : torch::CustomClassHolder {
+  SavedSelf(AttentionPlan plan, AttentionHeads heads, bool owned)
+      : plan(std::move(plan)), heads(heads), owned(owned) {}
+  AttentionPlan plan;
+  AttentionHeads heads;
+  bool owned;
+};
+
+class FusedSelfAttention : public torch::autograd::Function<FusedSelfAttention> {
+ public:
+  static Tensor forward(Saved* saved, const Tensor& given, const Tensor& cosines, const Tensor& sines,
+                        const c10::intrusive_ptr<SavedSelf>& holder) {
+    const auto& heads = holder->heads;
+    const bool owned = holder->owned || given.scalar_type() != at::kFloat;
+    const auto qkv = owned ? given.to(at::kFloat) : given.clone();
+    const Parts parts(qkv, heads);
+    if (cosines.numel() > 0) turn_in_place(parts.turning, cosines, sines, heads.halves, false);
+    const auto result = attend(holder->plan, {parts.q, parts.k, parts.v, Tensor()});
+    saved->save_for_backward({qkv, cosines, sines, result.o, result.logsumexp});
+    saved->saved_data["plan"] = c10::IValue::make_capsule(holder);
+    saved->saved_data["dtype"] = static_cast<int64_t>(given.scalar_type());
+    return result.o;
+  }
+
+  static List backward(Saved* saved, const List& gradients) {
+    const auto tensors = saved->get_saved_variables();
+    const auto holder = held<SavedSelf>(saved);
+    const Parts parts(tensors[0], holder->heads);
+    const auto gradient = covers(holder->plan, parts.q) ? at::empty(tensors[0].sizes(), tensors[0].options())
+                                                        : at::zeros(tensors[0].sizes(), tensors[0].options());
+    const Parts to(gradient, holder->heads);
+    Gradients views{to.q, to.k, to.v, Tensor()};
+    attend_backward(holder->plan, {parts.q, parts.k, parts.v, Tensor()}, {tensors[3], tensors[4]},
+                    gradients[0].contiguous(), views);
+    if (tensors[1].numel() > 0) turn_in_place(to.turning, tensors[1], tensors[2], holder->heads.halves, true);
+    const auto dtype = static_cast<at::ScalarType>(saved->saved_data["dtype"].toInt());
+    return {gradient.to(dtype), Tensor(), Tensor(), Tensor()};
+  }
+
+ private:
+  // Whether every token is a query of some run, so that no gradient stays unwritten.
+  static bool covers(const AttentionPlan& plan, const Tensor& q) {
+    int64_t queries = 0;
+    for (const auto& run : plan.runs) queries += run.rows * run.queries;
+    return queries == q.size(0) * q.size(1);
   }
 };
 
 bool fits(const Tensor& x) {
   return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0 && x.stride(-1) == 1;
+}
+
+// Autograd takes no undefined tensors, the kernels no other layouts.
+void make_dense(AttentionPlan& plan) {
+  for (Tensor* lengths : {&plan.key_lengths, &plan.prefix})
+    if (lengths->defined()) *lengths = lengths->to(at::kLong).contiguous();
 }
 
 }  // namespace
@@ -111,11 +201,28 @@ bool fits_fused_attention(const Tensor& q, const Tensor& k, const Tensor& v) {
 
 Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
                        AttentionPlan plan) {
-  for (Tensor* lengths : {&plan.key_lengths, &plan.prefix})
-    if (lengths->defined()) *lengths = lengths->to(at::kLong).contiguous();
-  // Autograd takes no undefined tensors.
+  make_dense(plan);
   const auto given = bias.defined() ? std::optional<Tensor>(bias.contiguous()) : std::nullopt;
   return FusedAttention::apply(q, k, v, given, c10::make_intrusive<SavedPlan>(std::move(plan)));
+}
+
+bool fits_fused_self_attention(const Tensor& qkv) {
+  const auto dtype = qkv.scalar_type();
+  return qkv.is_cpu() && qkv.is_contiguous() && qkv.numel() > 0 &&
+         (dtype == at::kFloat || dtype == at::kBFloat16);
+}
+
+Tensor fused_self_attention(Tensor qkv, const AttentionHeads& heads, const Turn& turn, AttentionPlan plan) {
+  make_dense(plan);
+  // Nobody else holds it: neither a listener nor the map that made it.
+  const bool owned = qkv.use_count() == 1 && qkv.storage().use_count() == 1;
+  auto shape = heads;
+  shape.halves = turn.halves;
+  const auto table = [&](const Tensor& given) {
+    return given.defined() ? given.contiguous() : at::empty({0}, qkv.options().dtype(at::kFloat));
+  };
+  return FusedSelfAttention::apply(qkv, table(turn.cosines), table(turn.sines),
+                                   c10::make_intrusive<SavedSelf>(std::move(plan), shape, owned));
 }
 
 }  // namespace formwork

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "formwork/core/tensor.h"
+#include "formwork/positions/position.h"
 
 namespace formwork {
 
@@ -14,6 +15,11 @@ struct AttentionRun {
   int64_t key = 0, keys = 0;       // tokens [key, key + keys) of k and v
   int64_t place = 0;               // of the first query among these keys
   int64_t sequence = 0;            // of the first row in key_lengths and prefix
+
+  // All of q [B, Tq, ...] and k [B, Tk, ...].
+  static AttentionRun whole(const Tensor& q, const Tensor& k, int64_t place = 0) {
+    return {0, q.size(0), 0, q.size(1), 0, k.size(1), place, 0};
+  }
 };
 
 struct AttentionPlan {
@@ -34,5 +40,20 @@ bool fits_fused_attention(const Tensor& q, const Tensor& k, const Tensor& v);
 // or undefined -> [B, Tq, H, dv]. Differentiable once, in q, k, v and the bias.
 Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
                        AttentionPlan plan);
+
+// Head counts and widths of a fused projection [B, T, (H + Hkv) d + Hkv dv]: queries, keys, values.
+struct AttentionHeads {
+  int64_t queries, keys, width, value_width;
+  bool halves = true;  // set by fused_self_attention
+  int64_t turning() const { return queries + keys; }
+};
+
+// Whether the kernel takes this projection: dense float32 or bfloat16 on the CPU.
+bool fits_fused_self_attention(const Tensor& qkv);
+
+// Self-attention on a fused projection, queries and keys turned on the way -> [B, T, H, dv] float32.
+// Differentiable once in qkv; the sums are float32 whatever it is. Takes over qkv's memory where nobody else
+// holds it, so hand it over by move.
+Tensor fused_self_attention(Tensor qkv, const AttentionHeads& heads, const Turn& turn, AttentionPlan plan);
 
 }  // namespace formwork

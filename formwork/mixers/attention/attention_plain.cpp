@@ -1,0 +1,55 @@
+// Attention by its formula, for whatever the fused kernels do not take: other scores, wanted weights, dropout
+// on weights, other types and devices, second derivatives.
+#include "formwork/mixers/attention/attention.h"
+
+namespace formwork {
+
+Tensor AttentionMixer::plain(Context& ctx, const Heads& heads, const Sight& sight) {
+  if (sight.starts.defined()) return plain_run(ctx, heads, sight, AttentionRun::whole(heads.q, heads.k));
+  if (sight.runs.size() == 1) return plain_run(ctx, heads, sight, sight.runs[0]);
+  std::vector<Tensor> parts;
+  for (const auto& run : sight.runs) parts.push_back(plain_run(ctx, heads, sight, run));
+  return at::cat(parts, 1);
+}
+
+Tensor AttentionMixer::permitted(const AttentionRun& run, const Sight& sight, const Tensor& like) const {
+  auto q = token_places(like, run.place, run.queries).unsqueeze(-1);  // [1, Tq, 1]
+  if (sight.starts.defined()) q = q + sight.starts.view({-1, 1, 1});
+  const auto k = token_places(like, 0, run.keys).unsqueeze(0);  // [1, 1, Tk]
+  const auto of_rows = [&](const Tensor& lengths) {
+    return lengths.narrow(0, run.sequence, run.rows).view({-1, 1, 1});
+  };
+  Tensor allow;  // [B|1, Tq, Tk]
+  const auto both = [&](const Tensor& rule) { allow = allow.defined() ? allow.logical_and(rule) : rule; };
+  if (causal_) both(k <= q);
+  if (options_.window) both((q - k).abs() < options_.window);
+  if (causal_ && sight.prefix.defined()) allow = allow.logical_or(k < of_rows(sight.prefix));
+  if (sight.key_lengths.defined()) both((k < of_rows(sight.key_lengths)).expand({-1, run.queries, -1}));
+  return allow.defined() ? allow.unsqueeze(1) : allow;
+}
+
+Tensor AttentionMixer::plain_run(Context& ctx, const Heads& heads, const Sight& sight,
+                                 const AttentionRun& run) {
+  const auto cut = [&](const Tensor& x, int64_t first, int64_t count) {
+    const auto rows = x.size(0) == 1 ? x : x.narrow(0, run.row, run.rows);
+    return rows.narrow(1, first, count);
+  };
+  // Queries of a group stand below each other, so that shared keys are not repeated.
+  const auto q = cut(heads.q, run.query, run.queries).unflatten(2, {kv_heads_, group_});
+  const auto k = cut(heads.k, run.key, run.keys).permute({0, 2, 3, 1});
+  const auto v = cut(heads.v, run.key, run.keys).transpose(1, 2);
+  const int64_t below = group_ * run.queries, all = kv_heads_ * group_;
+  auto logits = q.permute({0, 2, 3, 1, 4}).reshape({run.rows, kv_heads_, below, width_}).matmul(k) * scale_;
+  logits = logits.view({run.rows, all, run.queries, run.keys});
+  if (position_->biases())
+    logits = logits + position_
+                          ->bias(ctx, cut(sight.query_positions, run.query, run.queries),
+                                 cut(sight.key_positions, run.key, run.keys))
+                          .to(logits.scalar_type());
+  auto weights = score_->weights(ctx, logits, permitted(run, sight, logits));
+  weights = ctx.dropout(path_ + ".dropout", ctx.tap(weights_tap_, weights), options_.dropout);
+  const auto mixed = weights.reshape({run.rows, kv_heads_, below, run.keys}).matmul(v);
+  return mixed.view({run.rows, all, run.queries, value_width_}).transpose(1, 2);
+}
+
+}  // namespace formwork
