@@ -156,7 +156,7 @@ class FusedSelfAttention : public torch::autograd::Function<FusedSelfAttention> 
     saved->save_for_backward({qkv, cosines, sines, result.o, result.logsumexp});
     saved->saved_data["plan"] = c10::IValue::make_capsule(holder);
     saved->saved_data["dtype"] = static_cast<int64_t>(given.scalar_type());
-    return result.o;
+    return result.o.to(given.scalar_type());
   }
 
   static List backward(Saved* saved, const List& gradients) {
@@ -168,7 +168,7 @@ class FusedSelfAttention : public torch::autograd::Function<FusedSelfAttention> 
     const Parts to(gradient, holder->heads);
     Gradients views{to.q, to.k, to.v, Tensor()};
     attend_backward(holder->plan, {parts.q, parts.k, parts.v, Tensor()}, {tensors[3], tensors[4]},
-                    gradients[0].contiguous(), views);
+                    gradients[0].to(at::kFloat).contiguous(), views);
     if (tensors[1].numel() > 0) turn_in_place(to.turning, tensors[1], tensors[2], holder->heads.halves, true);
     const auto dtype = static_cast<at::ScalarType>(saved->saved_data["dtype"].toInt());
     return {gradient.to(dtype), Tensor(), Tensor(), Tensor()};

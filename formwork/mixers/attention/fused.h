@@ -51,9 +51,9 @@ struct AttentionHeads {
 // Whether the kernel takes this projection: dense float32 or bfloat16 on the CPU.
 bool fits_fused_self_attention(const Tensor& qkv);
 
-// Self-attention on a fused projection, queries and keys turned on the way -> [B, T, H, dv] float32.
-// Differentiable once in qkv; the sums are float32 whatever it is. Takes over qkv's memory where nobody else
-// holds it, so hand it over by move.
+// Self-attention on a fused projection, queries and keys turned on the way -> [B, T, H, dv] in
+// its type. Differentiable once in qkv; the sums are float32 whatever that type is. Takes over qkv's memory
+// where nobody else holds it, so hand it over by move.
 Tensor fused_self_attention(Tensor qkv, const AttentionHeads& heads, const Turn& turn, AttentionPlan plan);
 
 }  // namespace formwork
