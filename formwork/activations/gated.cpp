@@ -6,15 +6,34 @@ namespace {
 int64_t width_of(const Tensor& x) { return x.size(-1) / 2; }
 int64_t rows_of(const Tensor& x) { return x.numel() / x.size(-1); }
 
+// Calls work(value) with the kernels' name for x's element type.
+template <class Work>
+void dispatch(const Tensor& x, const Work& work) {
+  if (x.scalar_type() == at::kBFloat16)
+    work(bfloat16{});
+  else if (x.scalar_type() == at::kFloat)
+    work(float{});
+  else
+    work(double{});
+}
+
+template <class T>
+const T* read(const Tensor& x) {
+  return static_cast<const T*>(x.const_data_ptr());
+}
+template <class T>
+T* write(const Tensor& x) {
+  return static_cast<T*>(x.mutable_data_ptr());
+}
+
 class FusedGate : public torch::autograd::Function<FusedGate> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* saved, const Tensor& x, int64_t gate) {
     auto sizes = x.sizes().vec();
     sizes.back() = width_of(x);
     auto y = at::empty(sizes, x.options());
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "fused_gate", [&] {
-      gated_forward<scalar_t>(static_cast<Gate>(gate), rows_of(x), width_of(x), x.const_data_ptr<scalar_t>(),
-                              y.mutable_data_ptr<scalar_t>());
+    dispatch(x, [&]<class T>(T) {
+      gated_forward<T>(static_cast<Gate>(gate), rows_of(x), width_of(x), read<T>(x), write<T>(y));
     });
     saved->save_for_backward({x});
     saved->saved_data["gate"] = gate;
@@ -27,9 +46,8 @@ class FusedGate : public torch::autograd::Function<FusedGate> {
     const auto gate = static_cast<Gate>(saved->saved_data["gate"].toInt());
     const auto dy = gradients[0].contiguous();
     auto dx = at::empty_like(x);
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "fused_gate", [&] {
-      gated_backward<scalar_t>(gate, rows_of(x), width_of(x), x.const_data_ptr<scalar_t>(),
-                               dy.const_data_ptr<scalar_t>(), dx.mutable_data_ptr<scalar_t>());
+    dispatch(x, [&]<class T>(T) {
+      gated_backward<T>(gate, rows_of(x), width_of(x), read<T>(x), read<T>(dy), write<T>(dx));
     });
     return {dx, Tensor()};
   }
@@ -39,8 +57,9 @@ class FusedGate : public torch::autograd::Function<FusedGate> {
 
 bool fits_fused_gate(const Context& ctx, const Tensor& x) {
   const auto dtype = x.scalar_type();
-  return !ctx.mode.twice_differentiable && x.is_cpu() && (dtype == at::kFloat || dtype == at::kDouble) &&
-         x.is_contiguous() && x.numel() > 0;
+  return !ctx.mode.twice_differentiable && x.is_cpu() &&
+         (dtype == at::kFloat || dtype == at::kDouble || dtype == at::kBFloat16) && x.is_contiguous() &&
+         x.numel() > 0;
 }
 
 Tensor fused_gate(Gate gate, const Tensor& x) { return FusedGate::apply(x, static_cast<int64_t>(gate)); }

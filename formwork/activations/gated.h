@@ -6,7 +6,7 @@
 
 namespace formwork {
 
-// Whether the kernel takes x: float32 or float64 on the CPU, dense, and gradients asked for once.
+// Whether the kernel takes x: float32, float64 or bfloat16 on the CPU, dense, and gradients asked for once.
 bool fits_fused_gate(const Context& ctx, const Tensor& x);
 
 // x = [gate | up] [..., 2F] -> f(gate) * up [..., F].

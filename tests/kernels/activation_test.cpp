@@ -70,4 +70,24 @@ TEST(Gated, LetsNotANumberThroughAndSaturates) {
   }
 }
 
+TEST(Gated, Bfloat16RoundsOnlyWhatItStores) {
+  at::manual_seed(2);
+  for (Gate gate : kGates)
+    for (const int64_t width : {1, 5, 64, 67}) {
+      const auto x = (at::randn({9, 2 * width}) * 3).to(at::kBFloat16),
+                 dy = at::randn({9, width}).to(at::kBFloat16);
+      const auto y = at::empty_like(dy), dx = at::empty_like(x);
+      gated_forward<bfloat16>(gate, 9, width, static_cast<bfloat16*>(x.data_ptr()),
+                              static_cast<bfloat16*>(y.data_ptr()));
+      gated_backward<bfloat16>(gate, 9, width, static_cast<bfloat16*>(x.data_ptr()),
+                               static_cast<bfloat16*>(dy.data_ptr()), static_cast<bfloat16*>(dx.data_ptr()));
+      const auto wide = x.to(at::kFloat), wide_dy = dy.to(at::kFloat), exact = at::empty_like(wide_dy),
+                 exact_dx = at::empty_like(wide);
+      gated_forward<float>(gate, 9, width, raw<float>(wide), raw<float>(exact));
+      gated_backward<float>(gate, 9, width, raw<float>(wide), raw<float>(wide_dy), raw<float>(exact_dx));
+      EXPECT_TRUE(y.equal(exact.to(at::kBFloat16))) << static_cast<int>(gate) << " width " << width;
+      EXPECT_TRUE(dx.equal(exact_dx.to(at::kBFloat16))) << static_cast<int>(gate) << " width " << width;
+    }
+}
+
 }  // namespace formwork

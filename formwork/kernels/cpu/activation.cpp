@@ -82,7 +82,7 @@ template <class Act, class T>
 void forward(std::int64_t rows, std::int64_t width, const T* x, T* y) {
   parallel_for(0, rows, 1 + kActivationGrain / (width + 1),
                [=](std::int64_t first, std::int64_t last) HWY_ATTR {
-                 const hn::ScalableTag<T> d;
+                 const hn::ScalableTag<typename ComputeType<T>::Type> d;
                  const std::int64_t lanes = hn::Lanes(d);
                  for (std::int64_t row = first; row < last; ++row) {
                    const T* gate = x + row * 2 * width;
@@ -99,7 +99,7 @@ template <class Act, class T>
 void backward(std::int64_t rows, std::int64_t width, const T* x, const T* dy, T* dx) {
   parallel_for(0, rows, 1 + kActivationGrain / (width + 1),
                [=](std::int64_t first, std::int64_t last) HWY_ATTR {
-                 const hn::ScalableTag<T> d;
+                 const hn::ScalableTag<typename ComputeType<T>::Type> d;
                  const std::int64_t lanes = hn::Lanes(d);
                  for (std::int64_t row = first; row < last; ++row) {
                    const T* gate = x + row * 2 * width;
@@ -123,6 +123,7 @@ GatedKernels<T> gated_kernels() {
 }
 GatedKernels<float> gated_float() { return gated_kernels<float>(); }
 GatedKernels<double> gated_double() { return gated_kernels<double>(); }
+GatedKernels<bfloat16> gated_bfloat16() { return gated_kernels<bfloat16>(); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace formwork
@@ -133,10 +134,13 @@ namespace formwork {
 
 HWY_EXPORT(gated_float);
 HWY_EXPORT(gated_double);
+HWY_EXPORT(gated_bfloat16);
 
 template <class T>
 static GatedKernels<T> gated() {
-  if constexpr (sizeof(T) == 4)
+  if constexpr (sizeof(T) == 2)
+    return HWY_DYNAMIC_DISPATCH(gated_bfloat16)();
+  else if constexpr (sizeof(T) == 4)
     return HWY_DYNAMIC_DISPATCH(gated_float)();
   else
     return HWY_DYNAMIC_DISPATCH(gated_double)();
@@ -154,8 +158,10 @@ void gated_backward(Gate gate, std::int64_t rows, std::int64_t width, const T* x
 
 template void gated_forward(Gate, std::int64_t, std::int64_t, const float*, float*);
 template void gated_forward(Gate, std::int64_t, std::int64_t, const double*, double*);
+template void gated_forward(Gate, std::int64_t, std::int64_t, const bfloat16*, bfloat16*);
 template void gated_backward(Gate, std::int64_t, std::int64_t, const float*, const float*, float*);
 template void gated_backward(Gate, std::int64_t, std::int64_t, const double*, const double*, double*);
+template void gated_backward(Gate, std::int64_t, std::int64_t, const bfloat16*, const bfloat16*, bfloat16*);
 
 }  // namespace formwork
 #endif  // HWY_ONCE

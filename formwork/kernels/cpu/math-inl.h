@@ -11,6 +11,7 @@
 #include <cstring>
 #include <limits>
 
+#include "formwork/kernels/cpu/bfloat16.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 
@@ -24,14 +25,17 @@ using LaneOf = hn::TFromD<D>;
 template <class D>
 using VecOf = hn::Vec<D>;
 
-// Whether masked loads and stores leave the memory of absent lanes alone: Highway's do from AVX2 on.
-inline constexpr bool kMaskedMemory = HWY_TARGET <= HWY_AVX2;
+// Whether Highway's masked loads and stores leave the memory of absent lanes alone: AVX2 masks lanes of 4 and
+// 8 bytes, AVX-512 all.
+template <class D>
+inline constexpr bool kMaskedMemory = HWY_TARGET <= HWY_AVX3 ||
+                                      (HWY_TARGET <= HWY_AVX2 && sizeof(LaneOf<D>) >= 4);
 
 // The next min(left, lanes) values; absent lanes are 0.
 template <class D>
 HWY_INLINE VecOf<D> load_some(D d, const LaneOf<D>* p, std::int64_t left) {
   if (left >= static_cast<std::int64_t>(hn::Lanes(d))) return hn::LoadU(d, p);
-  if constexpr (kMaskedMemory) return hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(left)), d, p);
+  if constexpr (kMaskedMemory<D>) return hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(left)), d, p);
   HWY_ALIGN LaneOf<D> lanes[HWY_MAX_BYTES / sizeof(LaneOf<D>)] = {};
   for (std::int64_t i = 0; i < left; ++i) lanes[i] = p[i];
   return hn::Load(d, lanes);
@@ -40,10 +44,33 @@ HWY_INLINE VecOf<D> load_some(D d, const LaneOf<D>* p, std::int64_t left) {
 template <class D>
 HWY_INLINE void store_some(D d, VecOf<D> v, LaneOf<D>* p, std::int64_t left) {
   if (left >= static_cast<std::int64_t>(hn::Lanes(d))) return hn::StoreU(v, d, p);
-  if constexpr (kMaskedMemory) return hn::BlendedStore(v, hn::FirstN(d, static_cast<size_t>(left)), d, p);
+  if constexpr (kMaskedMemory<D>) return hn::BlendedStore(v, hn::FirstN(d, static_cast<size_t>(left)), d, p);
   HWY_ALIGN LaneOf<D> lanes[HWY_MAX_BYTES / sizeof(LaneOf<D>)];
   hn::Store(v, d, lanes);
   for (std::int64_t i = 0; i < left; ++i) p[i] = lanes[i];
+}
+
+// The same on bfloat16 for lanes of float; a store rounds to nearest, ties to even.
+template <class D>
+HWY_INLINE VecOf<D> load_some(D d, const bfloat16* p, std::int64_t left) {
+  const hn::Rebind<std::uint16_t, D> halves;
+  const hn::RebindToUnsigned<D> words;
+  const auto bits = load_some(halves, reinterpret_cast<const std::uint16_t*>(p), left);
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(words, bits)));
+}
+
+template <class D>
+HWY_INLINE void store_some(D d, VecOf<D> v, bfloat16* p, std::int64_t left) {
+  const hn::Rebind<std::uint16_t, D> halves;
+  const hn::RebindToSigned<D> words;
+  const auto bits = hn::BitCast(words, v);
+  const auto even = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));
+  const auto rounded = hn::Add(bits, hn::Add(even, hn::Set(words, 0x7FFF)));
+  // A NaN keeps its upper half, with a bit set so that it stays one.
+  const auto quiet = hn::Or(bits, hn::Set(words, 0x400000));
+  const auto chosen = hn::IfThenElse(hn::RebindMask(words, hn::IsNaN(v)), quiet, rounded);
+  const auto upper = hn::And(hn::ShiftRight<16>(chosen), hn::Set(words, 0xFFFF));
+  store_some(halves, hn::DemoteTo(halves, upper), reinterpret_cast<std::uint16_t*>(p), left);
 }
 
 template <class D>
