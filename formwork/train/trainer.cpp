@@ -76,7 +76,11 @@ class Trainer {
     facts.rate = update.rate = options_.rate * schedule_->factor(step_, options_.steps);
     if (options_.clip > 0 && facts.gradient_norm > options_.clip)
       update.gradient_scale = options_.clip / facts.gradient_norm;
-    optimizer_->step(update);
+    {
+      // An optimizer's own products (Muon's) are in the precision of the others.
+      const PrecisionGuard precision(options_.precision, batch.targets.device().type());
+      optimizer_->step(update);
+    }
     facts.step = ++step_;
     if (average_) average_->update(step_);
     const int64_t tokens = batch.token_count();
