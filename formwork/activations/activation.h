@@ -8,6 +8,7 @@ namespace formwork {
 class Activation : public Part {
  public:
   static const char* kind() { return "activations"; }
+  static const char* noun() { return "activation"; }
   virtual Tensor forward(Context& ctx, const Tensor& x) = 0;
   // The largest symmetry of the axis it acts on: f(Px) = P f(x).
   virtual Group symmetry() const { return Group::permute; }
