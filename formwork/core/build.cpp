@@ -52,12 +52,12 @@ void Build::restrict(const Axis& axis, Group group, const std::string& reason) c
   info.reason = fmt::format("{}: {}", path_, reason);
 }
 
-void Build::restrict_to_pairs(const Axis& axis, Pairing pairing, const std::string& reason) const {
+void Build::restrict_to_pairs(const Axis& axis, Pairs pairs, const std::string& reason) const {
   auto& info = inventory_->axes.at(axis.name);
-  if (info.group == Group::rotary_pairs && info.pairing != pairing)
+  if (info.group == Group::rotary_pairs && info.pairs != pairs)
     return restrict(axis, Group::none, "pairs it otherwise than " + info.reason);
   restrict(axis, Group::rotary_pairs, reason);
-  info.pairing = pairing;
+  info.pairs = pairs;
 }
 
 namespace {

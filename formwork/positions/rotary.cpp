@@ -8,7 +8,7 @@ namespace formwork {
 namespace {
 
 // Which channels of the turned part [0, r) make pair i.
-struct Turn {
+struct Pairing {
   bool halves;  // (i, i + r/2), as in Hugging Face's Llama; otherwise (2i, 2i + 1)
 
   // x [..., r] -> the two members of every pair, [..., r/2] each.
@@ -37,7 +37,7 @@ class RotaryPosition final : public Position {
     }
   };
 
-  RotaryPosition(Build& build, const Options& options) : turn_{options.layout == "half"} {
+  RotaryPosition(Build& build, const Options& options) : pairing_{options.layout == "half"} {
     Build child = build.at("scaling");
     scaling_ = Registry<RotaryScaling>::make(child, options.scaling);
     turned_ = static_cast<int64_t>(static_cast<double>(build.in.size) * options.fraction);
@@ -48,10 +48,10 @@ class RotaryPosition final : public Position {
     Rule rule;
     rule.frozen = rule.keep_dtype = true;
     rule.decay = false;
-    rule.init = {"rotary", [frequencies = scaling_->frequencies(turned_, options.base), turn = turn_,
+    rule.init = {"rotary", [frequencies = scaling_->frequencies(turned_, options.base), pairing = pairing_,
                             turned = turned_](Tensor& t, at::Generator) {
                    const auto f = at::tensor(frequencies, at::kDouble);
-                   t.zero_().narrow(0, 0, turned).copy_(turn.join(f, f));
+                   t.zero_().narrow(0, 0, turned).copy_(pairing.join(f, f));
                  }};
     frequencies_ = build.param("inverse_frequency", {build.in}, rule);
     restrict_axis(build);
@@ -61,7 +61,7 @@ class RotaryPosition final : public Position {
 
   Tensor rotate(Context& ctx, const Tensor& x, const Tensor& positions) override {
     if (turned_ == 0) return x;
-    auto angles = turn_.split(ctx.value(*frequencies_).narrow(0, 0, turned_)).first *
+    auto angles = pairing_.split(ctx.value(*frequencies_).narrow(0, 0, turned_)).first *
                   positions.unsqueeze(-1).to(at::kFloat);
     if (const auto stretch = scaling_->stretch(positions, turned_); stretch.defined())
       angles = angles * stretch;
@@ -70,16 +70,16 @@ class RotaryPosition final : public Position {
     if (const double amplitude = scaling_->amplitude(); amplitude != 1)
       cosines = cosines * amplitude, sines = sines * amplitude;
     if (!ctx.mode.twice_differentiable && x.device().is_cpu() && x.scalar_type() == at::kFloat)
-      return fused_rotary(x, cosines, sines, turn_.halves);
+      return fused_rotary(x, cosines, sines, pairing_.halves);
     cosines = cosines.unsqueeze(2).to(x.scalar_type()), sines = sines.unsqueeze(2).to(x.scalar_type());
-    const auto [a, b] = turn_.split(x.narrow(-1, 0, turned_));
-    const auto y = turn_.join(a * cosines - b * sines, b * cosines + a * sines);
+    const auto [a, b] = pairing_.split(x.narrow(-1, 0, turned_));
+    const auto y = pairing_.join(a * cosines - b * sines, b * cosines + a * sines);
     return turned_ == x.size(-1) ? y : at::cat({y, x.narrow(-1, turned_, x.size(-1) - turned_)}, -1);
   }
 
  private:
   void restrict_axis(Build& build) const {
-    build.restrict_to_pairs(build.in, turn_.halves ? Pairing::halves : Pairing::neighbours,
+    build.restrict_to_pairs(build.in, pairing_.halves ? Pairs::halves : Pairs::neighbours,
                             "channels turn in pairs");
     if (turned_ < build.in.size)
       build.restrict(build.in, Group::none, "only the first channels of a head turn");
@@ -88,7 +88,7 @@ class RotaryPosition final : public Position {
                      "frequencies change with the position by their place in the head");
   }
 
-  Turn turn_;
+  Pairing pairing_;
   std::unique_ptr<RotaryScaling> scaling_;
   int64_t turned_;
   Param* frequencies_;

@@ -63,8 +63,8 @@ void Edit::require(const std::string& axis, Group group, const char* operation) 
 void Edit::require_pairs(const std::string& axis, const Tensor& index) const {
   const auto pairs = [&](int64_t n) {  // [n / 2, 2]
     const auto all = at::arange(n, index.options());
-    return model_->inventory().axes.at(axis).pairing == Pairing::halves ? all.view({2, n / 2}).t()
-                                                                        : all.view({n / 2, 2});
+    return model_->inventory().axes.at(axis).pairs == Pairs::halves ? all.view({2, n / 2}).t()
+                                                                    : all.view({n / 2, 2});
   };
   const auto before = pairs(axis_size(axis));
   auto partners = at::empty({axis_size(axis)}, index.options());  // of each first entry; -1 for second ones

@@ -58,15 +58,15 @@ class Axes : public Suite {
   static Tensor reordered(const AxisInfo& info) {
     const auto all = at::arange(info.size, at::kLong);
     if (info.group != Group::rotary_pairs) return all.roll(1);
-    return info.pairing == Pairing::halves ? all.view({2, -1}).roll(1, 1).flatten()
-                                           : all.view({-1, 2}).roll(1, 0).flatten();
+    return info.pairs == Pairs::halves ? all.view({2, -1}).roll(1, 1).flatten()
+                                       : all.view({-1, 2}).roll(1, 0).flatten();
   }
   // All but the last entries, as few as the group allows.
   static Tensor prefix(const AxisInfo& info) {
     if (info.group != Group::rotary_pairs) return at::arange(info.size - 1, at::kLong);
     const auto all = at::arange(info.size, at::kLong);
-    return info.pairing == Pairing::halves ? all.view({2, -1}).narrow(1, 0, info.size / 2 - 1).flatten()
-                                           : all.narrow(0, 0, info.size - 2);
+    return info.pairs == Pairs::halves ? all.view({2, -1}).narrow(1, 0, info.size / 2 - 1).flatten()
+                                       : all.narrow(0, 0, info.size - 2);
   }
 };
 
@@ -116,7 +116,7 @@ TEST_P(Axes, OfRotaryPairsRefuseWhatPartsThem) {
     EXPECT_THROW(edit.select(axis, all.roll(1)), Error) << axis;
     EXPECT_THROW(edit.select(axis, all.narrow(0, 0, info.size - 1)), Error) << axis;
     auto swapped = all.clone();  // within a pair, which turns the other way then
-    const int64_t partner = info.pairing == Pairing::halves ? info.size / 2 : 1;
+    const int64_t partner = info.pairs == Pairs::halves ? info.size / 2 : 1;
     swapped[0] = partner, swapped[partner] = 0;
     EXPECT_THROW(edit.select(axis, swapped), Error) << axis;
   }
