@@ -77,7 +77,7 @@ TEST(Checkpoint, GradientsOfExpertsAuxiliaryLossesAreEqual) {
 }
 
 TEST(Checkpoint, GradientsOfSharedLayersAreEqual) {
-  const std::string looped = R"([{"type": "looped", "times": 3, "layers": [{"dropout": 0.2,
+  const std::string looped = R"([{"type": "looped", "times": 3, "layers": [{"type": "pre", "dropout": 0.2,
       "mixer": {"type": "attention", "heads": 2}, "channel": {"type": "mlp", "hidden": 12}}]}])";
   expect_same(looped);
   expect_same(looped, 1, [](Context& ctx) { ctx.choices["loops"] = 2; });

@@ -52,7 +52,7 @@ Json setting(const std::string& name, const Transform& transform) {
   return found == table.end() ? transform.budgets().back() : found->second;
 }
 
-TransformResult apply(const std::string& name, const std::shared_ptr<Model>& model) {
+TransformResult compress(const std::string& name, const std::shared_ptr<Model>& model) {
   const auto options = setting(name, *Registry<Transform>::make(name));
   return Registry<Transform>::make({name, options})->apply(model, calibration());
 }
@@ -100,8 +100,8 @@ TEST_P(EndToEnd, SavedRunElsewhereTrainedAndCompressedAgain) {
   const char* program = std::getenv("FORMWORK_BIN");
   if (!program) GTEST_SKIP() << "FORMWORK_BIN is not set: no program to run the saved model in";
   // Only compressed maps become dense again.
-  const auto start = GetParam() == "to_dense" ? apply("llm_int8", uneven()).model : uneven();
-  const auto compressed = apply(GetParam(), start).model;
+  const auto start = GetParam() == "to_dense" ? compress("llm_int8", uneven()).model : uneven();
+  const auto compressed = compress(GetParam(), start).model;
   const TemporaryFolder folder;
   save_model(*compressed, (folder / "model").string());
   {
@@ -116,7 +116,7 @@ TEST_P(EndToEnd, SavedRunElsewhereTrainedAndCompressedAgain) {
   std::vector<std::string> again;
   for (const auto& second : Registry<Transform>::names()) {
     try {
-      const auto twice = apply(second, loaded).model;
+      const auto twice = compress(second, loaded).model;
       EXPECT_TRUE(logits(*twice).isfinite().all().item<bool>()) << second;
       EXPECT_EQ(twice->spec().history.size(), start->spec().history.size() + 2) << second;
       again.push_back(second);
