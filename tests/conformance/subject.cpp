@@ -77,7 +77,13 @@ void add_positions(std::vector<Subject>& list) {
     const auto position = first_sample("positions", name);
     auto inside = kAttention;
     inside["position"] = position;
-    list.push_back(tokens("models/decoder/position_" + name, "decoder", inside, {{"position", position}}));
+    auto subject = tokens("models/decoder/position_" + name, "decoder", inside, {{"position", position}});
+    try {
+      make(subject.spec);
+    } catch (const Error&) {  // a scheme that acts in attention alone
+      subject.spec["model"].erase("position");
+    }
+    list.push_back(subject);
   }
 }
 
