@@ -15,7 +15,7 @@ struct Arguments {
 };
 
 void run(const Arguments& arguments) {
-  auto transform = Catalog<Transform>::make(arguments.method, parse_pairs(arguments.options, "--set"));
+  auto transform = Registry<Transform>::make({arguments.method, parse_pairs(arguments.options, "--set")});
   auto model = load_model(arguments.model);
   Json meta = model->spec().meta;
   auto task = arguments.task.make(meta);

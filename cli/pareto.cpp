@@ -15,13 +15,13 @@ struct Arguments {
 };
 
 std::vector<std::string> find_methods(const std::string& list) {
-  const auto known = Catalog<Transform>::names();
+  const auto known = Registry<Transform>::names();
   if (list == "all") return known;
   std::vector<std::string> chosen;
   for (size_t start = 0; start <= list.size();) {
     const size_t end = std::min(list.find(',', start), list.size());
     chosen.push_back(list.substr(start, end - start));
-    Catalog<Transform>::find(chosen.back());
+    Registry<Transform>::find(chosen.back());
     start = end + 1;
   }
   return chosen;

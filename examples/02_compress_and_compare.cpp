@@ -48,10 +48,10 @@ int main() {
   std::printf("%-20s %-22s %9s %12s\n", "method", "budget", "bytes", "KL (nats)");
   std::printf("%-20s %-22s %9ld %12.2e\n", "original", "", static_cast<long>(original->bytes()), 0.0);
   int compressed = 0;
-  for (const auto& name : formwork::Catalog<Transform>::names()) {
-    for (const auto& budget : formwork::Catalog<Transform>::make(name, formwork::Json::object())->budgets()) {
+  for (const auto& name : formwork::Registry<Transform>::names()) {
+    for (const auto& budget : formwork::Registry<Transform>::make(name)->budgets()) {
       try {
-        const auto result = formwork::Catalog<Transform>::make(name, budget)->apply(original, data);
+        const auto result = formwork::Registry<Transform>::make({name, budget})->apply(original, data);
         std::printf("%-20s %-22s %9ld %12.2e\n", name.c_str(), budget.dump().c_str(),
                     static_cast<long>(result.model->bytes()),
                     divergence(expected, predict(*result.model, held_out)));

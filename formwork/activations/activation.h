@@ -8,6 +8,7 @@ namespace formwork {
 class Activation : public Part {
  public:
   static const char* kind() { return "activations"; }
+  static const char* noun() { return "activation"; }
   virtual Tensor forward(Context& ctx, const Tensor& x) = 0;
   // f(gate) * up of x = [gate | up], [..., 2F] -> [..., F].
   virtual Tensor gate(Context& ctx, const Tensor& x) {

@@ -9,6 +9,7 @@ namespace formwork {
 class ChannelMixer : public Layer {
  public:
   static const char* kind() { return "channels"; }
+  static const char* noun() { return "channel mixer"; }
   Traits traits() const override {
     Traits traits;
     traits.causal = true;

@@ -51,7 +51,7 @@ class Experts final : public ChannelMixer, public CostFacet {
     Build child = build.at("activation");
     activation_ = Registry<Activation>::make(child, options.activation);
     const Axis experts = build.axis("experts", options.experts, Group::permute);
-    const int64_t width = build.in.size;
+    const int64_t width = build.in.asked();
     const int64_t usual = options.gated ? (8 * width / 3 + 7) / 8 * 8 : 4 * width;
     const Axis hidden = build.axis("hidden", options.hidden ? options.hidden : usual,
                                    options.gated ? Group::permute : activation_->symmetry());

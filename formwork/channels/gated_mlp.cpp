@@ -2,23 +2,18 @@
 // relu ReGLU, with gelu GEGLU, with silu SwiGLU. Gate and up are one map, gate first: [2F, D].
 #include "formwork/activations/activation.h"
 #include "formwork/channels/channel_mixer.h"
-#include "formwork/linear/linear_map.h"
+#include "formwork/channels/hidden_units.h"
 
 namespace formwork {
 namespace {
 
 class GatedMlp final : public ChannelMixer {
  public:
-  struct Options {
-    int64_t hidden = 0;
-    PartSpec activation = "silu";
-    bool bias = false;
-    double dropout = 0;
+  struct Options : MlpOptions {
+    Options() : MlpOptions("silu", /*bias=*/false) {}
     void describe(Fields& f) {
-      f.integer("hidden", hidden, "hidden width; 0: 8/3 x width, rounded up to a multiple of 8");
-      f.part("activation", activation, "activations", "on the gate: sigmoid, relu, gelu, silu");
-      f.flag("bias", bias, "bias on the maps");
-      f.number("dropout", dropout, "dropout on the hidden units", 0, 1);
+      MlpOptions::describe(f, "hidden width; 0: 8/3 x width, rounded up to a multiple of 8",
+                           "on the gate: sigmoid, relu, gelu, silu");
     }
   };
 
@@ -31,9 +26,7 @@ class GatedMlp final : public ChannelMixer {
     need.role = Role::gate_up, need.in = build.in, need.out = Dim::concat({{hidden}, {hidden}});
     need.bias = options.bias, need.input = build.input, need.init = init::normal(0.02);
     gate_up_ = make_linear(build, "gate_up", need);
-    need.role = Role::down, need.in = hidden, need.out = build.out, need.input = -1;
-    need.init = init::normal(0.02 / std::sqrt(2.0 * static_cast<double>(build.depth)));
-    down_ = make_linear(build, "down", need);
+    down_ = make_down(build, hidden, options.bias);
   }
 
   Tensor forward(Context& ctx, const Tensor& x) override {

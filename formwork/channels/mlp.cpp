@@ -1,23 +1,17 @@
 // MLP: y = f(x W_up^T + b) W_down^T + b, x [B, T, D], hidden [B, T, F].
 #include "formwork/activations/activation.h"
 #include "formwork/channels/channel_mixer.h"
-#include "formwork/linear/linear_map.h"
+#include "formwork/channels/hidden_units.h"
 
 namespace formwork {
 namespace {
 
 class Mlp final : public ChannelMixer {
  public:
-  struct Options {
-    int64_t hidden = 0;
-    PartSpec activation = "gelu";
-    bool bias = true;
-    double dropout = 0;
+  struct Options : MlpOptions {
+    Options() : MlpOptions("gelu", /*bias=*/true) {}
     void describe(Fields& f) {
-      f.integer("hidden", hidden, "hidden width; 0: 4 x width");
-      f.part("activation", activation, "activations", "between the two maps");
-      f.flag("bias", bias, "bias on both maps");
-      f.number("dropout", dropout, "dropout on the hidden units", 0, 1);
+      MlpOptions::describe(f, "hidden width; 0: 4 x width", "between the two maps");
     }
   };
 
@@ -31,9 +25,7 @@ class Mlp final : public ChannelMixer {
     need.input = build.input;
     need.init = init::normal(0.02);
     up_ = make_linear(build, "up", need);
-    need.role = Role::down, need.in = hidden, need.out = build.out, need.input = -1;
-    need.init = init::normal(0.02 / std::sqrt(2.0 * static_cast<double>(build.depth)));
-    down_ = make_linear(build, "down", need);
+    down_ = make_down(build, hidden, options.bias);
   }
 
   Tensor forward(Context& ctx, const Tensor& x) override {

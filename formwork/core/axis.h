@@ -12,6 +12,9 @@ namespace formwork {
 enum class Group { none, rotary_pairs, permute, scale, orthogonal, invertible };
 const char* group_name(Group group);
 
+// Which entries of an axis of rotary pairs, of size n, belong together: (i, i + n / 2), or (2 i, 2 i + 1).
+enum class Pairs { halves, neighbours };
+
 struct Axis {
   std::string name;  // "residual", "layers.3.channel.hidden"; empty for a dimension that nothing shares
   int64_t size = 0;

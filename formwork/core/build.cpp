@@ -33,7 +33,7 @@ Axis Build::global_axis(const std::string& full, int64_t size, Group group) cons
   const int64_t asked = size;
   if (const auto it = inventory_->spec.axes.find(full); it != inventory_->spec.axes.end())
     size = it->get<int64_t>();
-  auto [entry, fresh] = inventory_->axes.try_emplace(full, AxisInfo{size, group, ""});
+  auto [entry, fresh] = inventory_->axes.try_emplace(full, AxisInfo{size, group});
   if (!fresh && entry->second.size != size)
     fail("axis '{}' has size {} in one place and {} in another ({})", full, entry->second.size, size, path_);
   return {full, size, asked};
@@ -50,6 +50,14 @@ void Build::restrict(const Axis& axis, Group group, const std::string& reason) c
   if (group >= info.group) return;
   info.group = group;
   info.reason = fmt::format("{}: {}", path_, reason);
+}
+
+void Build::restrict_to_pairs(const Axis& axis, Pairs pairs, const std::string& reason) const {
+  auto& info = inventory_->axes.at(axis.name);
+  if (info.group == Group::rotary_pairs && info.pairs != pairs)
+    return restrict(axis, Group::none, "pairs it otherwise than " + info.reason);
+  restrict(axis, Group::rotary_pairs, reason);
+  info.pairs = pairs;
 }
 
 namespace {

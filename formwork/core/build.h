@@ -22,7 +22,8 @@ class Part;
 struct AxisInfo {
   int64_t size = 0;
   Group group = Group::invertible;
-  std::string reason;  // of the restriction: "layers.0.norm: a gain for each channel"
+  Pairs pairs = Pairs::halves;  // where the group is rotary_pairs
+  std::string reason;           // of the restriction: "layers.0.norm: a gain for each channel"
 };
 
 // A norm whose gain and bias act between the stream and the maps that read its output tap.
@@ -94,6 +95,9 @@ class Build {
   Axis stream(const std::string& full, int64_t size) const;
   // Lowers what may be done to an axis, with the reason that a refusal will give.
   void restrict(const Axis& axis, Group group, const std::string& reason) const;
+
+  // The same to rotary pairs.
+  void restrict_to_pairs(const Axis& axis, Pairs pairs, const std::string& reason) const;
 
   Param* param(const std::string& suffix, std::vector<Dim> dims, Rule rule) const;
   Slot tap(const std::string& suffix, const Axis& axis = {}) const;

@@ -48,6 +48,14 @@ const Tensor& Context::value(const Param& param) {
   return slot->second;
 }
 
+Context Context::replay() const {
+  Context again = *this;
+  again.mode.recomputing = true;
+  again.auxiliary.clear();
+  again.values_.clear();  // made again, so that their gradients flow to the second run's own
+  return again;
+}
+
 Tensor mean_over_tokens(const Context& ctx, const Tensor& x) {
   const auto keep = ctx.layout ? ctx.layout->keep(x.size(1)) : Tensor();
   if (!keep.defined()) return x.mean(at::IntArrayRef{0, 1});

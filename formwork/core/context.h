@@ -21,6 +21,7 @@ struct Mode {
   bool train = false;                 // dropout, stochastic depth, batch statistics
   bool twice_differentiable = false;  // only ATen operations, so that gradients have gradients
   bool checkpoint = false;            // recompute each segment in the backward pass
+  bool recomputing = false;           // ... which happens now: running statistics have had this pass already
 };
 
 // A named tensor between blocks, with its own layout, and the way back to the caller's order of tokens.
@@ -66,12 +67,27 @@ class Context {
 
   // The value of a parameter in this pass: its tensor, or what its source made, computed once a pass.
   const Tensor& value(const Param& param);
+  // A context in which the rest of this pass can be run a second time: the same draws, losses of its own.
+  Context replay() const;
   void add_loss(std::string name, Tensor loss) { auxiliary.emplace_back(std::move(name), std::move(loss)); }
 
  private:
   uint64_t next_draw(const std::string& name);
   std::unordered_map<std::string, uint64_t> draws_;
   std::unordered_map<const Param*, Tensor> values_;
+};
+
+// Points ctx at the layout of another stream for the length of a scope.
+class LayoutScope {
+ public:
+  LayoutScope(Context& ctx, const Layout& layout) : ctx_(ctx), before_(ctx.layout) { ctx.layout = &layout; }
+  ~LayoutScope() { ctx_.layout = before_; }
+  LayoutScope(const LayoutScope&) = delete;
+  LayoutScope& operator=(const LayoutScope&) = delete;
+
+ private:
+  Context& ctx_;
+  const Layout* before_;
 };
 
 // The mean over the real tokens of a stream, for auxiliary losses and pooling: x [B, T, ...] -> [...].

@@ -1,19 +1,34 @@
-// Registries of things that are made from their options and some arguments, not from a Build: optimizers,
-// schedules, tasks. A kind K declares
+// Factories: named things that are made from their options and some arguments. Parts are made from a Build
+// (core/registry.h). A kind K of things that are not built into a model (optimizers, schedules, tasks,
+// transforms) declares
 //
 //   template <> class Registry<K> : public Factory<K, Arguments...> {};
 //
-// and then FORMWORK_PART and FORMWORK_KIND work for it as for parts; a constructor is (Arguments..., const
-// Options&). A kind with members that other registries hold names them in `static void K::discover()`.
+// A thing enters itself in its own .cpp file with
+//
+//   FORMWORK_PART(TokenMixer, Attention, "attention", "softmax attention, one line of help");
+//
+// and its class has a nested Options struct and a constructor (Arguments..., const Options&). A kind says its
+// name in lists, `kind()`, and in messages, `noun()`; one with members that other registries hold names them
+// in `static void K::discover()`.
 #pragma once
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 
-#include "formwork/core/registry.h"
+#include "formwork/core/options.h"
 
 namespace formwork {
+
+template <class Kind>
+class Registry;
+
+// Where options stand, for messages about them: "optimizer 'lion'"; the path of a part (core/registry.h).
+template <class... Arguments>
+std::string place_of_options(const std::string& what, const Arguments&...) {
+  return what;
+}
 
 template <class Kind, class... Arguments>
 class Factory {
@@ -38,10 +53,17 @@ class Factory {
     for (const auto& [name, entry] : entries()) names.push_back(name);
     return names;
   }
-  static const Entry& find(const std::string& name) {
+  static std::map<std::string, std::string> docs() {
+    std::map<std::string, std::string> docs;
+    for (const auto& [name, entry] : entries()) docs[name] = entry.doc;
+    return docs;
+  }
+  // `where` is the place that names it; empty: none.
+  static const Entry& find(const std::string& name, const std::string& where = "") {
     const auto& all = entries();
     const auto found = all.find(name);
-    if (found == all.end()) fail_unknown(Kind::kind(), name, names());
+    if (found == all.end())
+      fail_unknown(where.empty() ? Kind::noun() : fmt::format("{}: {}", where, Kind::noun()), name, names());
     return found->second;
   }
   static std::unique_ptr<Kind> make(const PartSpec& spec, Arguments... arguments) {
@@ -56,19 +78,37 @@ class Factory {
   template <class T>
   static bool add(const char* name, const char* doc) {
     using Options = typename T::Options;
-    const std::string where = fmt::format("{} '{}'", Kind::kind(), name);
+    const std::string what = fmt::format("{} '{}'", Kind::noun(), name);
     Entry entry;
     entry.doc = doc;
-    entry.make = [where](Arguments... arguments, const Json& options) -> std::unique_ptr<Kind> {
-      return std::make_unique<T>(arguments..., parse_options<Options>(options, where));
+    entry.make = [what](Arguments... arguments, const Json& options) -> std::unique_ptr<Kind> {
+      const auto place = place_of_options(what, arguments...);
+      return std::make_unique<T>(arguments..., parse_options<Options>(options, place));
     };
-    entry.defaults = [where](const Json& options) {
-      return options_json(parse_options<Options>(options, where));
+    entry.defaults = [what](const Json& options) {
+      return options_json(parse_options<Options>(options, what));
     };
     entry.schema = [] { return options_json(Options{}, true); };
     table().emplace(name, entry);
     return true;
   }
 };
+
+// What is registered, by kind, for `formwork list` and the conformance suites.
+struct KindListing {
+  const char* kind;
+  std::map<std::string, std::string> (*docs)();
+};
+std::vector<KindListing>& kind_listings();
+
+#define FORMWORK_KIND(Kind)                                                 \
+  [[maybe_unused]] static const bool formwork_kind_##Kind = [] {            \
+    ::formwork::kind_listings().push_back(                                  \
+        {Kind::kind(), [] { return ::formwork::Registry<Kind>::docs(); }}); \
+    return true;                                                            \
+  }()
+
+#define FORMWORK_PART(Kind, Type, name, doc) \
+  [[maybe_unused]] static const bool formwork_part_##Type = ::formwork::Registry<Kind>::add<Type>(name, doc)
 
 }  // namespace formwork

@@ -26,6 +26,7 @@ struct PartSpec {
   PartSpec() = default;
   PartSpec(std::string type_) : type(std::move(type_)) {}
   PartSpec(const char* type_) : type(type_) {}
+  PartSpec(std::string type_, Json options_) : type(std::move(type_)), options(std::move(options_)) {}
   explicit operator bool() const { return !type.empty(); }
   static PartSpec from_json(const Json& json, std::string_view where);
   Json to_json() const;

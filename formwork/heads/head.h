@@ -14,6 +14,7 @@ using Record = std::map<std::string, Tensor>;
 class Head : public Part {
  public:
   static const char* kind() { return "heads"; }
+  static const char* noun() { return "head"; }
   // x [B, T, D] after the final norm.
   virtual void forward(Context& ctx, const Tensor& x, Record& out) = 0;
   // Whether outputs are one for each token (and are put back in their places) or one for each row.

@@ -23,7 +23,7 @@ class MaskedLmHead final : public Head {
   MaskedLmHead(Build& build, const Options& options) {
     // A tied head must return to the embedding's axis; a head of its own needs no such bond.
     const Axis inner = build.embedding ? build.embedding->need().in.segments.at(0).at(0)
-                                       : build.axis("inner", build.in.size);
+                                       : build.axis("inner", build.in.asked());
     Build child = build.at("activation");
     activation_ = Registry<Activation>::make(child, options.activation);
     build.restrict(inner, activation_->symmetry(), "an activation acts on each channel");

@@ -58,7 +58,7 @@ class Classifier final : public Head {
     LinearNeed need;
     need.role = Role::head, need.in = build.in, need.bias = true, need.init = init::normal(0.02);
     if (options.hidden) {
-      const Axis hidden = build.axis("hidden", build.in.size, Group::permute);
+      const Axis hidden = build.axis("hidden", build.in.asked(), Group::permute);
       need.out = hidden;
       hidden_ = make_linear(build, "hidden", need);
       need.in = hidden;

@@ -13,17 +13,6 @@ const char* role_name(Role role) {
   return names[static_cast<int>(role)];
 }
 
-std::map<std::string, Registry<LinearMap>::Entry>& Registry<LinearMap>::entries() {
-  static std::map<std::string, Entry> table;
-  return table;
-}
-
-std::vector<std::string> Registry<LinearMap>::names() {
-  std::vector<std::string> names;
-  for (const auto& [name, entry] : entries()) names.push_back(name);
-  return names;
-}
-
 namespace {
 
 // The axis that a tap of a map carries: the dimension's, or an unnamed one where it has several.
@@ -34,7 +23,7 @@ Axis tap_axis(const Dim& dim) {
 }  // namespace
 
 LinearMap::LinearMap(Build& build, const LinearNeed& need)
-    : need_(need), path_(build.path()), owns_input_(need.input < 0) {
+    : inventory_(&build.inventory()), need_(need), path_(build.path()), owns_input_(need.input < 0) {
   input_ = owns_input_ ? build.tap("in", tap_axis(need.in)) : need.input;
   output_ = build.tap("out", tap_axis(need.out));
   if (!need.bias) return;
@@ -73,7 +62,7 @@ Tensor LinearMap::rows(Context& ctx, const Tensor& ids) { return at::embedding(d
 Tensor LinearMap::dense() {
   const at::NoGradGuard guard;
   Context ctx;
-  return dense(ctx).detach();
+  return dense(ctx).detach().to(inventory_->dtype);
 }
 
 int64_t LinearMap::bytes() const {
@@ -88,10 +77,7 @@ namespace {
 std::unique_ptr<LinearMap> make_from(const Build& build, const std::string& name, LinearNeed need,
                                      const PartSpec& spec) {
   Build child = build.at(name);
-  auto& table = Registry<LinearMap>::entries();
-  const auto found = table.find(spec.type);
-  if (found == table.end())
-    fail_unknown(child.path() + ": linear map", spec.type, Registry<LinearMap>::names());
+  const auto& entry = Registry<LinearMap>::find(spec.type, child.path());
   Json options = spec.options;
   if (const auto bias = options.find("bias"); bias != options.end()) {
     if (!bias->is_boolean())
@@ -99,7 +85,7 @@ std::unique_ptr<LinearMap> make_from(const Build& build, const std::string& name
     need.bias = bias->get<bool>();
     options.erase(bias);
   }
-  auto map = found->second.make(child, need, options);
+  auto map = entry.make(child, need, options);
   build.inventory().maps.push_back(map.get());
   return map;
 }

@@ -47,6 +47,7 @@ struct LinearNeed {
 class LinearMap : public Part {
  public:
   static const char* kind() { return "linear"; }
+  static const char* noun() { return "linear map"; }
   LinearMap(Build& build, const LinearNeed& need);
 
   // y = x W^T + b, x [..., in] -> [..., out], through the map's taps. An input tap that is not the map's own
@@ -57,9 +58,9 @@ class LinearMap : public Part {
   // Rows of W (an embedding look-up): ids [...] -> [..., in].
   virtual Tensor rows(Context& ctx, const Tensor& ids);
 
-  // W in float, [out, in] or [n, out, in]; refuses where the map is not a matrix.
+  // W, [out, in] or [n, out, in]; float32 where it is decoded; refuses where the map is not a matrix.
   virtual Tensor dense(Context& ctx) = 0;
-  Tensor dense();  // outside a pass, without gradient
+  Tensor dense();  // outside a pass, without gradient, in the model's dtype
   // Operations (multiply and add count two) for one token.
   virtual double flops() const = 0;
   int64_t bytes() const;  // of the parameters that it owns, as stored
@@ -84,6 +85,7 @@ class LinearMap : public Part {
   std::vector<Dim> with_bank(std::vector<Dim> dims) const;  // prepends the bank dimension
 
  private:
+  const Inventory* inventory_;
   LinearNeed need_;
   std::string path_;
   bool owns_input_;
@@ -94,27 +96,7 @@ class LinearMap : public Part {
 
 // A representation's constructor is (Build&, const LinearNeed&, const Options&).
 template <>
-class Registry<LinearMap> {
- public:
-  struct Entry {
-    std::string doc;
-    std::unique_ptr<LinearMap> (*make)(Build&, const LinearNeed&, const Json&);
-    Json (*schema)();
-  };
-  static std::map<std::string, Entry>& entries();
-  static std::vector<std::string> names();
-  template <class T>
-  static bool add(const char* name, const char* doc) {
-    using Options = typename T::Options;
-    entries().emplace(name, Entry{doc,
-                                  [](Build& build, const LinearNeed& need, const Json& options) {
-                                    return std::unique_ptr<LinearMap>(std::make_unique<T>(
-                                        build, need, parse_options<Options>(options, build.path())));
-                                  },
-                                  [] { return options_json(Options{}, true); }});
-    return true;
-  }
-};
+class Registry<LinearMap> : public Factory<LinearMap, Build&, const LinearNeed&> {};
 
 // Builds the map `name` below `build`, in the representation that the Spec's table gives it. The table's
 // entry may say "bias": true for any representation, which gives a map the bias that its part did not ask

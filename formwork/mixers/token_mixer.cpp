@@ -6,17 +6,6 @@ FORMWORK_KIND(TokenMixer);
 
 namespace {
 
-// Points ctx at another layout for the length of a scope.
-class LayoutScope {
- public:
-  LayoutScope(Context& ctx, const Layout& layout) : ctx_(ctx), before_(ctx.layout) { ctx.layout = &layout; }
-  ~LayoutScope() { ctx_.layout = before_; }
-
- private:
-  Context& ctx_;
-  const Layout* before_;
-};
-
 // Mixes along one token dimension; the others become batch.
 class Along final : public TokenMixer {
  public:

@@ -9,6 +9,7 @@ namespace formwork {
 class TokenMixer : public Layer {
  public:
   static const char* kind() { return "mixers"; }
+  static const char* noun() { return "token mixer"; }
 
   // x [B, T, in] -> [B, T, out]; packed rows (layout offsets) go through mix_packed.
   Tensor forward(Context& ctx, const Tensor& x) final;

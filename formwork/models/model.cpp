@@ -57,7 +57,7 @@ Record Model::append(Context&, const Record&, ModelState&) {
 TapBoard Model::make_board() const {
   TapBoard board(inventory_->taps);
   for (const auto& [slot, attachment] : inventory_->attached)
-    board.listen(slot, [part = attachment](Context& ctx, const TapEvent&, const Tensor& x) {
+    board.attach(slot, [part = attachment](Context& ctx, const TapEvent&, const Tensor& x) {
       return part->forward(ctx, x);
     });
   return board;
@@ -72,6 +72,14 @@ Context Model::make_context(TapBoard* board) const {
   ctx.taps = board;
   if (board) board->start_pass();
   return ctx;
+}
+
+void Model::to(at::Device device) {
+  for (auto& param : inventory_->params) {
+    if (!param.value.defined()) continue;
+    const bool trained = param.value.requires_grad();
+    param.value = param.value.detach().to(device).set_requires_grad(trained);
+  }
 }
 
 int64_t Model::parameter_count() const {

@@ -26,6 +26,7 @@ struct ModelState {
 class Model : public Part {
  public:
   static const char* kind() { return "models"; }
+  static const char* noun() { return "model"; }
 
   Record forward(Context& ctx, const Record& in);  // start, run everything, finish
 
@@ -46,6 +47,9 @@ class Model : public Part {
   TapBoard make_board() const;
   // A context with seed 0, in evaluation mode, that delivers to `board` (null: attachments alone).
   Context make_context(TapBoard* board = nullptr) const;
+
+  // Moves every parameter; a record and its model must be on one device.
+  void to(at::Device device);
 
   int64_t parameter_count() const;
   int64_t bytes() const;

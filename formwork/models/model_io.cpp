@@ -37,8 +37,20 @@ void check_names(const Model& model, const TensorMap& tensors, const std::string
 
 }  // namespace
 
+namespace {
+
+// That of the parameters which are cast with the model.
+at::ScalarType dtype_of(const Model& model, const TensorMap& tensors) {
+  for (const auto& param : model.inventory().params)
+    if (param.rule.dtype == at::kFloat && !param.rule.keep_dtype) return tensors.at(param.name).scalar_type();
+  return model.inventory().dtype;
+}
+
+}  // namespace
+
 void load_tensors(Model& model, const TensorMap& tensors, const std::string& where) {
   check_names(model, tensors, where);
+  model.inventory().dtype = dtype_of(model, tensors);
   for (auto& param : model.inventory().params) {
     const auto& tensor = tensors.at(param.name);
     std::vector<int64_t> shape;

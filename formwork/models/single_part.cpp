@@ -144,11 +144,10 @@ class SinglePart final : public Model {
 
   void run(Context& ctx, int64_t first, int64_t last, Streams& streams) override {
     auto& stream = streams.at("residual");
-    ctx.layout = &stream.layout;
+    const LayoutScope scope(ctx, stream.layout);
     ctx.streams = &streams;
     for (int64_t i = first; i < last; ++i)
       stream.x = body_.steps.at(static_cast<size_t>(i)).layer->forward(ctx, stream.x);
-    ctx.layout = nullptr;
     ctx.streams = nullptr;
   }
 
@@ -181,11 +180,10 @@ class SinglePart final : public Model {
     // Parts that read positions count on from the tokens that a row has seen.
     stream.layout.positions =
         state.lengths.unsqueeze(1) + at::arange(x.size(1), state.lengths.options()).unsqueeze(0);
-    ctx.layout = &stream.layout;
+    const LayoutScope scope(ctx, stream.layout);
     ctx.streams = &state.streams;
     for (size_t i = 0; i < body_.steps.size(); ++i)
       x = body_.steps[i].layer->append(ctx, x, state.steps[i].get());
-    ctx.layout = nullptr;
     ctx.streams = nullptr;
     state.history.push_back(state.lengths);
     state.lengths = state.lengths + (counts.defined() ? counts : at::full_like(state.lengths, x.size(1)));

@@ -1,5 +1,7 @@
 #include "formwork/models/stack.h"
 
+#include "formwork/models/checkpoint.h"
+
 namespace formwork {
 
 std::vector<PartSpec> expand_layers(const Json& layers, const std::string& where) {
@@ -51,7 +53,7 @@ Stack::Stack(Build build, const std::vector<PartSpec>& layers, const PartSpec& n
 Tensor Stack::run(Context& ctx, int64_t first, int64_t last, Tensor x) {
   for (int64_t i = first; i < last; ++i) {
     const auto& step = steps_.at(static_cast<size_t>(i));
-    if (!skipped(ctx, step)) x = step.layer->forward(ctx, x);
+    if (!skipped(ctx, step)) x = forward_segment(ctx, *step.layer, step.name, x);
   }
   return x;
 }

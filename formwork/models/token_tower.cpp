@@ -3,16 +3,6 @@
 namespace formwork {
 namespace {
 
-// Points ctx at the layout of a stream for the length of a scope.
-class LayoutScope {
- public:
-  LayoutScope(Context& ctx, const Layout& layout) : ctx_(ctx) { ctx.layout = &layout; }
-  ~LayoutScope() { ctx_.layout = nullptr; }
-
- private:
-  Context& ctx_;
-};
-
 TokenStem::Options stem_options(const TowerOptions& options) {
   TokenStem::Options stem;
   stem.vocab = options.vocab, stem.segments = options.segments, stem.vocab_axis = options.vocab_axis;

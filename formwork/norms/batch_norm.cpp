@@ -62,7 +62,7 @@ class BatchNorm final : public Norm {
     const double count = static_cast<double>(std::max<int64_t>(1, tokens.size(0)));
     const auto mean = tokens.sum(0) / count;
     const auto variance = (tokens - mean).square().sum(0) / count;
-    remember(mean, variance * (count / std::max(1.0, count - 1)));
+    if (!ctx.mode.recomputing) remember(mean, variance * (count / std::max(1.0, count - 1)));
     return {mean, variance};
   }
 

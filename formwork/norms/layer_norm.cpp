@@ -1,4 +1,5 @@
-// LayerNorm (Ba, Kiros and Hinton, 2016): y = (x - mean) / sqrt(var + eps) * gain + bias, x [..., D].
+// LayerNorm (Ba, Kiros and Hinton, 2016): y = (x - mean) / sqrt(var + eps) * gain + bias, x [..., D], with
+// mean and variance over the D channels that the options asked for.
 #include "formwork/norms/norm.h"
 
 namespace formwork {
@@ -23,6 +24,7 @@ class LayerNorm final : public Norm {
     if (options.gain) gain_ = build.param("weight", {build.in}, rule);
     rule.init = init::zeros();
     if (options.bias) bias_ = build.param("bias", {build.in}, rule);
+    width_ = build.in.asked();
     build.restrict(build.in, Group::permute, "LayerNorm subtracts the mean over channels");
     enter(build, "layer_norm", options_json(options), gain_, bias_);
   }
@@ -31,11 +33,23 @@ class LayerNorm final : public Norm {
   Tensor normalize(Context& ctx, const Tensor& x) override {
     const auto gain = gain_ ? std::optional<Tensor>(ctx.value(*gain_)) : std::nullopt;
     const auto bias = bias_ ? std::optional<Tensor>(ctx.value(*bias_)) : std::nullopt;
-    return at::layer_norm(x, {x.size(-1)}, gain, bias, options_.eps);
+    if (x.size(-1) == width_) return at::layer_norm(x, {width_}, gain, bias, options_.eps);
+    auto y = normalize_cut(x);
+    if (gain) y = y * *gain;
+    return bias ? y + *bias : y;
   }
 
  private:
+  // After a cut: a channel that is gone counts as a zero, in the mean and in the deviation from it.
+  Tensor normalize_cut(const Tensor& x) const {
+    const auto width = static_cast<double>(width_), gone = width - static_cast<double>(x.size(-1));
+    const auto mean = x.sum(-1, true) / width, centred = x - mean;
+    const auto variance = (centred.square().sum(-1, true) + mean.square() * gone) / width;
+    return centred * (variance + options_.eps).rsqrt();
+  }
+
   Options options_;
+  int64_t width_;
   Param* gain_ = nullptr;
   Param* bias_ = nullptr;
 };

@@ -10,6 +10,7 @@ namespace formwork {
 class Norm : public Part {
  public:
   static const char* kind() { return "norms"; }
+  static const char* noun() { return "norm"; }
   explicit Norm(Build& build) : output_(build.tap("out", build.in)) {}
   Tensor forward(Context& ctx, const Tensor& x) { return ctx.tap(output_, normalize(ctx, x)); }
   Slot output_tap() const { return output_; }

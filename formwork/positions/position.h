@@ -21,6 +21,7 @@ struct Turn {
 class Position : public Part {
  public:
   static const char* kind() { return "positions"; }
+  static const char* noun() { return "position"; }
   // x [B, T, D] with positions [B|1, T] -> [B, T, D].
   virtual Tensor embed(Context& ctx, const Tensor& x, const Tensor& positions) { return x; }
   // q or k, [B, T, H, d] with positions [B|1, T] -> the same shape.

@@ -85,7 +85,8 @@ class RotaryPosition final : public Position {
 
  private:
   void restrict_axis(Build& build) const {
-    build.restrict(build.in, Group::rotary_pairs, "channels turn in pairs");
+    build.restrict_to_pairs(build.in, pairing_.halves ? Pairs::halves : Pairs::neighbours,
+                            "channels turn in pairs");
     if (turned_ < build.in.size)
       build.restrict(build.in, Group::none, "only the first channels of a head turn");
     if (scaling_->stretches())

@@ -14,6 +14,7 @@ std::vector<double> rotary_frequencies(int64_t width, double base);
 class RotaryScaling : public Part {
  public:
   static const char* kind() { return "rotary_scalings"; }
+  static const char* noun() { return "rotary scaling"; }
   virtual std::vector<double> frequencies(int64_t width, double base) const = 0;
   // Factor on the turned queries and keys.
   virtual double amplitude() const { return 1; }

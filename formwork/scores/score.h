@@ -8,6 +8,7 @@ namespace formwork {
 class Score : public Part {
  public:
   static const char* kind() { return "scores"; }
+  static const char* noun() { return "score"; }
   // logits [B, H, Tq, Tk], permitted [B|1, 1|H, Tq, Tk] bool (undefined: all) -> weights, zero where not
   // permitted; a row without permitted keys is all zero.
   virtual Tensor weights(Context& ctx, const Tensor& logits, const Tensor& permitted) = 0;

@@ -9,6 +9,7 @@ namespace formwork {
 class Attachment : public Part {
  public:
   static const char* kind() { return "attachments"; }
+  static const char* noun() { return "attachment"; }
   virtual Tensor forward(Context& ctx, const Tensor& x) = 0;
 };
 

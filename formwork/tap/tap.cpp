@@ -36,9 +36,20 @@ std::vector<Slot> TapNames::match(const std::string& pattern) const {
   return slots;
 }
 
-void TapBoard::listen(Slot slot, Listener listener) {
-  hot_[static_cast<size_t>(slot)] = 1;
-  listeners_.emplace_back(slot, std::move(listener));
+void TapBoard::add(Ear ear) {
+  hot_[static_cast<size_t>(ear.slot)] = 1;
+  ears_.push_back(std::move(ear));
+}
+
+void TapBoard::listen(Slot slot, Listener listener) { add({slot, std::move(listener), false}); }
+
+void TapBoard::attach(Slot slot, Listener part) { add({slot, std::move(part), true}); }
+
+bool TapBoard::listens_below(const std::string& path) const {
+  return std::any_of(ears_.begin(), ears_.end(), [&](const Ear& ear) {
+    const auto& name = names_->name(ear.slot);
+    return !ear.attached && name.size() > path.size() && name.starts_with(path) && name[path.size()] == '.';
+  });
 }
 
 void TapBoard::listen(const std::string& pattern, Listener listener) {
@@ -57,8 +68,8 @@ void TapBoard::start_pass() { visits_.assign(hot_.size(), 0); }
 Tensor TapBoard::deliver(Context& ctx, Slot slot, Tensor x) {
   if (visits_.empty()) start_pass();
   const TapEvent event{slot, names_->name(slot), visits_[static_cast<size_t>(slot)]++};
-  for (const auto& [where, listener] : listeners_)
-    if (where == slot) x = listener(ctx, event, x);
+  for (const auto& ear : ears_)
+    if (ear.slot == slot) x = ear.listener(ctx, event, x);
   return x;
 }
 

@@ -44,15 +44,26 @@ class TapBoard {
   bool hot(Slot slot) const { return hot_[static_cast<size_t>(slot)] != 0; }
   void listen(const std::string& pattern, Listener listener);
   void listen(Slot slot, Listener listener);
+  // A part of the model itself: a function of x and the context, without side effects, that may be run again.
+  void attach(Slot slot, Listener part);
+  // Whether a listener, other than an attached part, is on a tap below this path.
+  bool listens_below(const std::string& path) const;
   // Reads only.
   void read(const std::string& pattern, std::function<void(const TapEvent&, const Tensor&)> reader);
   Tensor deliver(Context& ctx, Slot slot, Tensor x);
   void start_pass();  // visit numbers begin again
 
  private:
+  struct Ear {
+    Slot slot;
+    Listener listener;
+    bool attached;
+  };
+  void add(Ear ear);
+
   const TapNames* names_;
   std::vector<uint8_t> hot_;
-  std::vector<std::pair<Slot, Listener>> listeners_;
+  std::vector<Ear> ears_;
   std::vector<int64_t> visits_;
 };
 

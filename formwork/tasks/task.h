@@ -29,6 +29,7 @@ using Sums = std::map<std::string, double>;
 class Task {
  public:
   static const char* kind() { return "tasks"; }
+  static const char* noun() { return "task"; }
   static void discover();  // enters the generated tasks into the registry
   virtual ~Task() = default;
 

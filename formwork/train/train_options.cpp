@@ -16,7 +16,6 @@ void TrainOptions::check() const {
   if (folder.empty() && stop_after > 0)
     fail("train: a run that stops after step {} needs a folder to be resumed from", stop_after);
   if (folder.empty() && save_every > 0) fail("train: checkpoints need a folder");
-  if (checkpoint) fail("train: 'checkpoint' has no effect yet: activations are not recomputed; leave it out");
   Registry<Optimizer>::find(optimizer.type);
   Registry<Schedule>::find(schedule.type);
 }

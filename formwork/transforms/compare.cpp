@@ -117,11 +117,11 @@ std::vector<Candidate> make_candidates(const std::shared_ptr<Model>& model, cons
                                        const std::vector<std::string>& methods) {
   std::vector<Candidate> list;
   for (const auto& method : methods)
-    for (const auto& budget : Catalog<Transform>::make(method, Json::object())->budgets()) {
+    for (const auto& budget : Registry<Transform>::make(method)->budgets()) {
       Candidate candidate{method, budget, nullptr, "", 0};
       const auto start = Clock::now();
       try {
-        candidate.model = Catalog<Transform>::make(method, budget)->apply(model, data).model;
+        candidate.model = Registry<Transform>::make({method, budget})->apply(model, data).model;
       } catch (const Error& error) {
         candidate.reason = error.what();
       }

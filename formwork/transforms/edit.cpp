@@ -59,6 +59,24 @@ void Edit::require(const std::string& axis, Group group, const char* operation) 
          info.reason);
 }
 
+// Entry i of `index` and its partner must have been partners before.
+void Edit::require_pairs(const std::string& axis, const Tensor& index) const {
+  const auto pairs = [&](int64_t n) {  // [n / 2, 2]
+    const auto all = at::arange(n, index.options());
+    return model_->inventory().axes.at(axis).pairs == Pairs::halves ? all.view({2, n / 2}).t()
+                                                                    : all.view({n / 2, 2});
+  };
+  const auto before = pairs(axis_size(axis));
+  auto partners = at::empty({axis_size(axis)}, index.options());  // of each first entry; -1 for second ones
+  partners.fill_(-1).index_put_({before.select(1, 0)}, before.select(1, 1));
+  if (index.numel() % 2 == 0) {
+    const auto now = index.index_select(0, pairs(index.numel()).flatten()).view({-1, 2});
+    if (partners.index_select(0, now.select(1, 0)).equal(now.select(1, 1))) return;
+  }
+  fail("axis '{}' turns in pairs ({}): only whole pairs can be cut or permuted", axis,
+       model_->inventory().axes.at(axis).reason);
+}
+
 void Edit::for_each_carrier(const std::string& axis, const Change& change) {
   for (const auto& param : model_->inventory().params) {
     const auto found = tensors_.find(param.name);
@@ -71,10 +89,12 @@ void Edit::for_each_carrier(const std::string& axis, const Change& change) {
 }
 
 void Edit::select(const std::string& axis, const Tensor& index) {
-  require(axis, Group::permute, "cut or permuted");
   const int64_t size = axis_size(axis);
+  const bool paired = model_->inventory().axes.at(axis).group == Group::rotary_pairs;
+  if (!paired) require(axis, Group::permute, "cut or permuted");
   if (index.numel() && (index.min().item<int64_t>() < 0 || index.max().item<int64_t>() >= size))
     fail("axis '{}': an index is outside its size of {}", axis, size);
+  if (paired) require_pairs(axis, index);
   const auto size_of = [&](const Axis& factor) {
     return factor.name.empty() ? factor.size : sizes_.at(factor.name);
   };

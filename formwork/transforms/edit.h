@@ -16,7 +16,8 @@ class Edit {
   // Another representation for a map. `tensors` are named below the map's path ("weight", "codes"); the
   // bias stays unless `tensors` has one, and everything else that the map owned goes.
   void replace(const LinearMap& map, const PartSpec& representation, const TensorMap& tensors);
-  // Keeps the entries `index` [n] int64 of an axis, in that order (a permutation when n is its size).
+  // Keeps the entries `index` [n] int64 of an axis, in that order (a permutation when n is its size). Of an
+  // axis of rotary pairs, whole pairs that stay pairs.
   void select(const std::string& axis, const Tensor& index);
   // Change of basis of an orthogonal axis: a row vector x becomes x Q, Q [size, m] with orthonormal columns.
   void rotate(const std::string& axis, const Tensor& basis);
@@ -45,6 +46,7 @@ class Edit {
   using Change = std::function<Tensor(const Tensor& tensor, int64_t dim, const Dim& axes)>;
   void for_each_carrier(const std::string& axis, const Change& change);
   void require(const std::string& axis, Group group, const char* operation) const;
+  void require_pairs(const std::string& axis, const Tensor& index) const;
 
   const Model* model_;
   Spec spec_;

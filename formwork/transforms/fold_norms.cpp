@@ -24,6 +24,16 @@ std::vector<LinearMap*> readers(const Model& model, const NormInfo& norm) {
   return maps;
 }
 
+// The size that the options asked for, of an axis that some parameter carries.
+int64_t asked_size(const Model& model, const std::string& axis) {
+  for (const auto& param : model.inventory().params)
+    for (const auto& dim : param.dims)
+      for (const auto& segment : dim.segments)
+        for (const auto& factor : segment)
+          if (factor.name == axis) return factor.asked();
+  return model.inventory().axes.at(axis).size;
+}
+
 }  // namespace
 
 void Edit::fold_norms() {
@@ -33,6 +43,9 @@ void Edit::fold_norms() {
     const bool layer = norm.type == "layer_norm";
     if (!layer && norm.type != "rms_norm")
       fail("norm '{}' cannot be folded: expected layer_norm or rms_norm, found {}", norm.path, norm.type);
+    if (const int64_t asked = asked_size(*model_, norm.axis); layer && asked != axis_size(norm.axis))
+      fail("norm '{}' cannot be folded: {} of its {} channels were cut, and its mean counts them as zeros",
+           norm.path, asked - axis_size(norm.axis), asked);
     for (const auto* map : readers(*model_, norm)) {
       auto& weight = tensor(map->path() + ".weight");
       const auto wide = weight.to(at::kDouble);

@@ -2,7 +2,7 @@
 
 namespace formwork {
 
-FORMWORK_CATALOG(Transform);
+FORMWORK_KIND(Transform);
 
 void run_calibration(Model& model, const Calibration& data, TapBoard& board) {
   if (data.batches.empty()) fail("calibration: no data was given");

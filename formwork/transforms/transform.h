@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "formwork/core/catalog.h"
+#include "formwork/core/factory.h"
 #include "formwork/transforms/edit.h"
 
 namespace formwork {
@@ -26,12 +26,16 @@ struct TransformResult {
 class Transform {
  public:
   static const char* kind() { return "transforms"; }
+  static const char* noun() { return "transform"; }
   virtual ~Transform() = default;
   // Throws Error with the reason where the method cannot apply to this model.
   virtual TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) = 0;
   // Options at several budgets, mildest first, for comparisons.
   virtual std::vector<Json> budgets() const = 0;
 };
+
+template <>
+class Registry<Transform> : public Factory<Transform> {};
 
 // Runs the model over the data without gradients, with a board that delivers to the listeners.
 void run_calibration(Model& model, const Calibration& data, TapBoard& board);

@@ -37,6 +37,7 @@ struct Step {
 class Wiring : public Part {
  public:
   static const char* kind() { return "wiring"; }
+  static const char* noun() { return "wiring"; }
   virtual std::vector<Step> steps() = 0;
   virtual Axis out() const = 0;  // the axis of the stream after the last step
 };

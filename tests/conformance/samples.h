@@ -15,12 +15,18 @@ struct Sample {
   std::map<std::string, std::string> without;  // suite -> reason
 };
 
-// Keyed "kind/name"; several samples of one part cover its options.
+// Keyed "kind/name"; several samples of one part cover its options. Models stand here as a whole; decoders
+// and encoders of every mixer, position and head come beside them.
 inline const std::multimap<std::string, Sample>& samples() {
   static const std::multimap<std::string, Sample> table = {
       {"mixers/attention", {R"({"type": "attention", "heads": 4, "kv_heads": 2, "bias": true})", {}}},
       {"mixers/attention", {R"({"type": "attention", "heads": 2, "fused": false, "out_bias": true})", {}}},
       {"mixers/attention", {R"({"type": "attention", "heads": 2, "window": 2, "qk_norm": "rms_norm"})", {}}},
+      {"mixers/attention", {R"({"type": "attention", "heads": 2, "position": "rotary"})", {}}},
+      {"mixers/attention",
+       {R"({"type": "attention", "heads": 2,
+            "position": {"type": "rotary", "layout": "interleaved"}})",
+        {}}},
       {"mixers/attention",
        {R"({"type": "attention", "heads": 2, "memory": "memory"})",
         {{"packing", "packed rows have no memory each"}, {"along", "lines of a grid have no memory each"}}}},
@@ -29,11 +35,34 @@ inline const std::multimap<std::string, Sample>& samples() {
       {"channels/experts", {R"({"type": "experts", "experts": 3, "hidden": 4, "gated": false})", {}}},
       {"channels/mlp", {R"({"type": "mlp", "hidden": 6})", {}}},
       {"channels/gated_mlp", {R"({"type": "gated_mlp", "hidden": 6, "bias": true})", {}}},
+      {"positions/learned", {R"({"type": "learned", "context": 16})", {}}},
       {"linear/int4", {R"({"type": "int4", "group": 8})", {}}},
+      {"heads/classifier", {R"({"type": "classifier", "classes": 3, "hidden": true})", {}}},
       {"wiring/looped",
        {R"({"type": "looped", "layers": [{"type": "pre", "mixer": {"type": "attention", "heads": 2},
            "channel": {"type": "mlp", "hidden": 6}}]})",
         {}}},
+      {"models/decoder",
+       {R"({"type": "decoder", "vocab": 13, "width": 8, "tie": false, "stem_norm": "layer_norm",
+            "layers": [{"type": "looped", "layers": [{"type": "pre", "mixer": {"type": "attention", "heads": 2},
+                                                      "channel": {"type": "mlp", "hidden": 6}}]},
+                       {"type": "parallel", "norm": "layer_norm", "mixer": {"type": "attention", "heads": 2},
+                        "channel": {"type": "experts", "experts": 3, "hidden": 4}}],
+            "head": {"type": "lm", "bias": true}})",
+        {}}},
+      {"models/encoder",
+       {R"({"type": "encoder", "vocab": 13, "width": 8, "position": {"type": "learned", "context": 16},
+            "layers": [{"type": "post", "norm": "layer_norm", "mixer": {"type": "attention", "heads": 2},
+                        "channel": {"type": "mlp", "hidden": 6}}], "norm": null})",
+        {}}},
+      {"models/encoder_decoder",
+       {R"({"type": "encoder_decoder", "vocab": 13, "width": 8,
+            "position": {"type": "learned", "context": 16},
+            "encoder_layers": [{"mixer": {"type": "attention", "heads": 2}, "channel": {"type": "mlp", "hidden": 6}}],
+            "decoder_layers": {"repeat": 2, "pattern": [{"mixer": {"type": "attention", "heads": 2},
+                "cross": {"type": "attention", "heads": 2, "memory": "memory"},
+                "channel": {"type": "mlp", "hidden": 6}}]}})",
+        {{"packing", "packed rows have no memory each"}}}},
   };
   return table;
 }
@@ -41,6 +70,20 @@ inline const std::multimap<std::string, Sample>& samples() {
 // Wirings join parts, so what they join is the same for all that have no sample.
 inline const char* wiring_body() {
   return R"("mixer": {"type": "attention", "heads": 2}, "channel": {"type": "mlp", "hidden": 6})";
+}
+
+// Taps inside a fused kernel: who listens there makes the part leave it for plain operations, whose results
+// differ in rounding. Listening anywhere else changes no bit.
+inline bool leaves_the_fused_kernel(const std::string& tap) { return tap.ends_with(".weights"); }
+
+// Axes whose entries compete for something, so that an entry left out is not one that is zero. By the end of
+// the axis's name, with the reason.
+inline const std::map<std::string, std::string>& competing_axes() {
+  static const std::map<std::string, std::string> table = {
+      {"experts", "an expert that is cut is never chosen, a masked one has the logit 0"},
+      {"modules", "a module that is cut is never chosen, a masked one has the logit 0"},
+  };
+  return table;
 }
 
 }  // namespace formwork::conformance

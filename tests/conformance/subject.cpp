@@ -11,15 +11,21 @@
 namespace formwork::conformance {
 namespace {
 
-Json alone(const std::string& kind, const Json& part, bool causal) {
+Subject alone(const std::string& label, const std::string& kind, const Json& part, bool causal,
+              std::map<std::string, std::string> without = {}) {
   Json model = {{"type", "part"}, {"kind", kind}, {"part", part}, {"width", kWidth}, {"causal", causal}};
   if (part.contains("memory")) model["memory_width"] = kMemoryWidth;
-  return {{"formwork", 1}, {"model", model}};
+  return {label, {{"formwork", 1}, {"model", model}}, std::move(without)};
 }
 
-void add(std::vector<Subject>& list, const std::string& label, const Json& spec,
-         std::map<std::string, std::string> without = {}) {
-  list.push_back({label, spec, std::move(without)});
+std::vector<Sample> samples_of(const std::string& kind, const std::string& name,
+                               const std::string& defaults = "") {
+  std::vector<Sample> chosen;
+  const auto [first, last] = samples().equal_range(kind + "/" + name);
+  for (auto it = first; it != last; ++it) chosen.push_back(it->second);
+  if (chosen.empty())
+    chosen.push_back({"{\"type\": \"" + name + "\"" + (defaults.empty() ? "" : ", " + defaults) + "}", {}});
+  return chosen;
 }
 
 template <class Kind>
@@ -27,23 +33,74 @@ void add_kind(std::vector<Subject>& list, const std::string& defaults = "") {
   const std::string kind = Kind::kind();
   const bool mixes = kind == "mixers" || kind == "wiring";
   for (const auto& name : Registry<Kind>::names()) {
-    const auto [first, last] = samples().equal_range(kind + "/" + name);
-    std::vector<Sample> chosen;
-    for (auto it = first; it != last; ++it) chosen.push_back(it->second);
-    if (chosen.empty())
-      chosen.push_back({"{\"type\": \"" + name + "\"" + (defaults.empty() ? "" : ", " + defaults) + "}", {}});
+    const auto chosen = samples_of(kind, name, defaults);
     for (size_t i = 0; i < chosen.size(); ++i) {
       const auto label = fmt::format("{}/{}/{}", kind, name, i);
       const auto part = Json::parse(chosen[i].part);
-      add(list, label + (mixes ? "/causal" : ""), alone(kind, part, true), chosen[i].without);
-      if (mixes) add(list, label + "/bidirectional", alone(kind, part, false), chosen[i].without);
+      list.push_back(alone(label + (mixes ? "/causal" : ""), kind, part, true, chosen[i].without));
+      if (mixes) list.push_back(alone(label + "/bidirectional", kind, part, false, chosen[i].without));
     }
   }
 }
 
+Json first_sample(const std::string& kind, const std::string& name) {
+  return Json::parse(samples_of(kind, name)[0].part);
+}
+
+Subject tokens(const std::string& label, const std::string& type, const Json& mixer, const Json& more = {}) {
+  Json layer = {{"mixer", mixer}, {"channel", {{"type", "mlp"}, {"hidden", 6}}}};
+  Json model = {{"type", type}, {"vocab", kVocab}, {"width", kWidth}};
+  model["layers"] = {{"repeat", 2}, {"pattern", Json::array({layer})}};
+  if (!more.is_null()) model.update(more);
+  Subject subject{label, {{"formwork", 1}, {"model", model}}, {}, "input_ids"};
+  if (model.contains("head")) {
+    const auto head = model["head"]["type"].get<std::string>();
+    subject.per_token = head != "classifier" && head != "embedder";
+  }
+  return subject;
+}
+
+const Json kAttention = {{"type", "attention"}, {"heads", 2}};
+
+// A mixer goes into a decoder where it can be causal.
+void add_mixers(std::vector<Subject>& list) {
+  for (const auto& name : Registry<TokenMixer>::names()) {
+    const auto mixer = first_sample("mixers", name);
+    const bool causal = make(alone("", "mixers", mixer, true).spec)->traits().causal;
+    const std::string type = causal ? "decoder" : "encoder";
+    list.push_back(tokens(fmt::format("models/{}/{}", type, name), type, mixer));
+  }
+}
+
+void add_positions(std::vector<Subject>& list) {
+  for (const auto& name : Registry<Position>::names()) {
+    const auto position = first_sample("positions", name);
+    auto inside = kAttention;
+    inside["position"] = position;
+    auto subject = tokens("models/decoder/position_" + name, "decoder", inside, {{"position", position}});
+    try {
+      make(subject.spec);
+    } catch (const Error&) {  // a scheme that acts in attention alone
+      subject.spec["model"].erase("position");
+    }
+    list.push_back(subject);
+  }
+}
+
+void add_heads(std::vector<Subject>& list) {
+  for (const auto& name : Registry<Head>::names())
+    for (const bool tie : {true, false})
+      list.push_back(tokens(fmt::format("models/encoder/head_{}{}", name, tie ? "" : "_untied"), "encoder",
+                            kAttention, {{"head", first_sample("heads", name)}, {"tie", tie}}));
+}
+
 }  // namespace
 
-std::vector<Subject> subjects() {
+std::string Subject::with(const std::string& name) const {
+  return is_part() ? name : field.substr(0, field.size() - std::string("input_ids").size()) + name;
+}
+
+std::vector<Subject> part_subjects() {
   std::vector<Subject> list;
   add_kind<TokenMixer>(list);
   add_kind<ChannelMixer>(list);
@@ -51,25 +108,48 @@ std::vector<Subject> subjects() {
   add_kind<Activation>(list);
   add_kind<Position>(list);
   add_kind<Wiring>(list, wiring_body());
-  const Json attention = {{"type", "attention"}, {"heads", 2}}, mlp = {{"type", "mlp"}, {"hidden", 6}};
+  const Json mlp = {{"type", "mlp"}, {"hidden", 6}};
   const auto inside = [&](const char* label, const std::string& name, const char* kind, Json part,
                           const char* option) {
     part[option] = name;
-    add(list, fmt::format("{}/{}/inside", label, name), alone(kind, part, true));
+    list.push_back(alone(fmt::format("{}/{}/inside", label, name), kind, part, true));
   };
   for (const auto& name : Registry<Position>::names())
-    inside("positions", name, "mixers", attention, "position");
-  for (const auto& name : Registry<Score>::names()) inside("scores", name, "mixers", attention, "score");
+    inside("positions", name, "mixers", kAttention, "position");
+  for (const auto& name : Registry<Score>::names()) inside("scores", name, "mixers", kAttention, "score");
   for (const auto& name : Registry<Activation>::names())
     inside("activations", name, "channels", mlp, "activation");
   for (const auto& name : Registry<LinearMap>::names()) {
     const Json wide = {{"type", "mlp"}, {"hidden", 8}};
-    auto spec = alone("wiring", {{"type", "pre"}, {"mixer", attention}, {"channel", wide}}, true);
-    const auto sample = samples().find("linear/" + name);
-    const Json map = sample == samples().end() ? Json{{"type", name}} : Json::parse(sample->second.part);
-    spec["linear"] = {{"part.mixer.*", map}, {"part.channel.*", map}};
-    add(list, "linear/" + name + "/inside", spec);
+    auto subject = alone("linear/" + name + "/inside", "wiring",
+                         {{"type", "pre"}, {"mixer", kAttention}, {"channel", wide}}, true);
+    const auto map = first_sample("linear", name);
+    subject.spec["linear"] = {{"part.mixer.*", map}, {"part.channel.*", map}};
+    list.push_back(subject);
   }
+  return list;
+}
+
+std::vector<Subject> model_subjects() {
+  std::vector<Subject> list;
+  add_mixers(list);
+  add_positions(list);
+  add_heads(list);
+  for (const auto& name : Registry<Model>::names()) {
+    const auto [first, last] = samples().equal_range("models/" + name);
+    for (auto it = first; it != last; ++it) {
+      const Json spec = {{"formwork", 1}, {"model", Json::parse(it->second.part)}};
+      const bool decodes = spec["model"].contains("decoder_layers");
+      list.push_back(
+          {"models/" + name, spec, it->second.without, decodes ? "decoder_input_ids" : "input_ids"});
+    }
+  }
+  return list;
+}
+
+std::vector<Subject> subjects() {
+  auto list = part_subjects();
+  for (auto& subject : model_subjects()) list.push_back(std::move(subject));
   return list;
 }
 
@@ -82,18 +162,46 @@ std::shared_ptr<Model> make(const Json& spec, at::ScalarType dtype) {
   return model;
 }
 
-Record record(const Model& model, const Tensor& x) {
-  Record in = {{"x", x}};
-  if (model.spec().model.options.contains("memory_width"))
-    in["memory"] = at::linspace(-1, 1, x.size(0) * 3 * kMemoryWidth, at::kDouble)
-                       .view({x.size(0), 3, kMemoryWidth})
-                       .to(x.scalar_type());
+Record inputs(const Subject& subject, int64_t rows, int64_t tokens, at::ScalarType dtype) {
+  const auto random = [&](int64_t n, int64_t width) {
+    return at::randn({rows, n, width}, at::kDouble).to(dtype);
+  };
+  if (subject.is_part()) {
+    Record in = {{"x", random(tokens, kWidth)}};
+    if (subject.spec["model"].contains("memory_width")) in["memory"] = random(3, kMemoryWidth);
+    return in;
+  }
+  const auto ids = [&](int64_t n) { return at::randint(kVocab, {rows, n}, at::kLong); };
+  Record in = {{subject.field, ids(tokens)}};
+  if (subject.field == "decoder_input_ids") {
+    in["input_ids"] = ids(4);
+    auto mask = at::ones({rows, 4}, at::kLong);
+    mask[0][1] = 0;
+    in["attention_mask"] = mask;
+  }
   return in;
+}
+
+Record take_rows(const Record& in, const std::vector<int64_t>& rows) {
+  Record some;
+  for (const auto& [name, value] : in) some[name] = value.index_select(0, at::tensor(rows, at::kLong));
+  return some;
+}
+
+Record take_tokens(const Subject& subject, const Record& in, int64_t start, int64_t n) {
+  auto some = in;
+  some[subject.field] = in.at(subject.field).narrow(1, start, n);
+  return some;
+}
+
+Tensor only(const Record& out) {
+  if (out.size() != 1) fail("conformance: expected one field, found {}", out.size());
+  return out.begin()->second;
 }
 
 Tensor run(Model& model, const Record& in) {
   auto ctx = model.make_context();
-  return model.forward(ctx, in).at("y");
+  return only(model.forward(ctx, in));
 }
 
 }  // namespace formwork::conformance

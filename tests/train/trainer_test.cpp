@@ -83,6 +83,20 @@ TEST(Trainer, AccumulationEqualsTheLargeBatch) {
   EXPECT_LT(greatest_difference(*one, *parts), 1e-10);
 }
 
+TEST(Trainer, CheckpointingChangesNoBit) {
+  const TemporaryFolder folder;
+  for (const std::string precision : {"float32", "bf16"}) {
+    auto options = small_options();
+    options.precision = precision, options.accumulate = 2;
+    auto kept = small_decoder(0.2), recomputed = small_decoder(0.2);
+    auto task = small_task(folder.path());
+    const auto plain = train(*kept, *task, options);
+    options.checkpoint = true;
+    EXPECT_EQ(train(*recomputed, *task, options).loss, plain.loss);
+    EXPECT_EQ(greatest_difference(*kept, *recomputed), 0) << precision;
+  }
+}
+
 TEST(Trainer, StopsWhenTheLossIsNotFinite) {
   const TemporaryFolder folder;
   auto options = small_options();

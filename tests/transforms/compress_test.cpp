@@ -36,7 +36,7 @@ Tensor logits(Model& model) {
 }
 
 TransformResult apply(const std::string& name, const Json& options, const std::shared_ptr<Model>& model) {
-  return Catalog<Transform>::make(name, options)->apply(model, calibration());
+  return Registry<Transform>::make({name, options})->apply(model, calibration());
 }
 
 TEST(SliceGpt, WithoutSlicingKeepsTheFunction) {
@@ -105,14 +105,12 @@ TEST(Lord, PredictsItsError) {
 }
 
 TEST(Transforms, AllPairsStayFinite) {
-  for (const auto& first : Catalog<Transform>::names())
-    for (const auto& second : Catalog<Transform>::names()) {
-      auto model = decoder("rms_norm", true, 4, at::kFloat);
+  for (const auto& first : Registry<Transform>::names())
+    for (const auto& second : Registry<Transform>::names()) {
+      auto model = decoder("rms_norm", true, 4);
       try {
-        auto once =
-            Catalog<Transform>::make(first, Catalog<Transform>::make(first, Json::object())->budgets()[0]);
-        auto twice =
-            Catalog<Transform>::make(second, Catalog<Transform>::make(second, Json::object())->budgets()[0]);
+        auto once = Registry<Transform>::make({first, Registry<Transform>::make(first)->budgets()[0]});
+        auto twice = Registry<Transform>::make({second, Registry<Transform>::make(second)->budgets()[0]});
         auto after = twice->apply(once->apply(model, calibration()).model, calibration()).model;
         EXPECT_TRUE(logits(*after).isfinite().all().item<bool>()) << first << " then " << second;
         EXPECT_EQ(after->spec().history.size(), 2u) << first << " then " << second;

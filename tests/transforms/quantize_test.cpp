@@ -31,7 +31,7 @@ Tensor logits(Model& model) {
 }
 
 TransformResult apply(const std::string& name, const Json& options, const std::shared_ptr<Model>& model) {
-  return Catalog<Transform>::make(name, options)->apply(model, calibration());
+  return Registry<Transform>::make({name, options})->apply(model, calibration());
 }
 
 double distance(Model& a, Model& b) { return (logits(a) - logits(b)).abs().max().item<double>(); }

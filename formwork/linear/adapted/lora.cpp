@@ -37,7 +37,7 @@ class Lora final : public LinearMap {
     if (need.bank.size > 0) fail("{}: 'lora' adapts a single matrix, not a bank of {}", path(), banks());
     build_base(build, need);
     const Axis rank = build.axis("rank", options.rank);
-    options_.rank = rank.size;
+    rank_ = rank.size;
     Dim inner = rank, out = need.out;
     inner.writes = out.writes = true;
     Rule rule;
@@ -56,7 +56,7 @@ class Lora final : public LinearMap {
     return base_->rows(ctx, ids) + at::embedding(ctx.value(*b_), ids).matmul(ctx.value(*a_)) * scale();
   }
   double flops() const override {
-    return base_->flops() + 2.0 * static_cast<double>(options_.rank) * static_cast<double>(in() + out());
+    return base_->flops() + 2.0 * static_cast<double>(rank_) * static_cast<double>(in() + out());
   }
   std::string type() const override { return "lora"; }
 
@@ -69,6 +69,7 @@ class Lora final : public LinearMap {
   }
 
  private:
+  // By the rank that the options ask for, so that a cut leaves the rest of the update as it was.
   double scale() const { return options_.alpha / static_cast<double>(options_.rank); }
 
   // The bias stays with the outer map, so that it keeps its name whatever represents W.
@@ -86,6 +87,7 @@ class Lora final : public LinearMap {
 
   Options options_;
   std::unique_ptr<LinearMap> base_;
+  int64_t rank_;
   Param *a_, *b_;
 };
 

@@ -7,12 +7,12 @@ namespace formwork {
 
 StickBreakingAttention::StickBreakingAttention(Build& build, const Options& options)
     : path_(build.path()), active_(options.active) {
-  if (!options.head_width && build.in.size % options.heads)
-    fail("{}: width {} is not divisible by {} heads; choose heads or head_width", path_, build.in.size,
+  if (!options.head_width && build.in.asked() % options.heads)
+    fail("{}: width {} is not divisible by {} heads; choose heads or head_width", path_, build.in.asked(),
          options.heads);
   if (options.active > options.modules)
     fail("{}: {} active modules of {}", path_, options.active, options.modules);
-  const int64_t head_width = options.head_width ? options.head_width : build.in.size / options.heads;
+  const int64_t head_width = options.head_width ? options.head_width : build.in.asked() / options.heads;
   const Axis heads = build.axis("heads", options.heads, Group::permute);
   const Axis qk = build.axis("qk_width", head_width, Group::orthogonal);
   const Axis vo = build.axis("v_width", head_width);

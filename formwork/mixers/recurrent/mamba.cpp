@@ -30,9 +30,9 @@ Mamba::Mamba(Build& build, const Options& options)
       selective_delta_(options.selective_delta),
       selective_b_(options.selective_b),
       selective_c_(options.selective_c) {
-  const double width = static_cast<double>(build.in.size);
+  const double width = static_cast<double>(build.in.asked());
   const auto channels = std::max<int64_t>(1, std::llround(options.expand * width));
-  const int64_t rank = options.dt_rank ? options.dt_rank : (build.in.size + 15) / 16;
+  const int64_t rank = options.dt_rank ? options.dt_rank : (build.in.asked() + 15) / 16;
   if (options.dt_min > options.dt_max)
     fail("{}: dt_min {} is above dt_max {}", path_, options.dt_min, options.dt_max);
   inner_ = build.axis("inner", channels);

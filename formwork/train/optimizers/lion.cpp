@@ -20,15 +20,10 @@ class LionOptimizer final : public Optimizer {
 
  protected:
   void update(FlatGroup& group, Moments& moments, const Update& update) override {
-    Lion rule{};
-    rule.rate = update.rate * group.rate;
+    auto rule = rule_for<Lion>(group, update, options_.decay);
     rule.beta1 = options_.beta1, rule.beta2 = options_.beta2;
-    rule.decay = group.decay ? options_.decay : 0;
-    rule.gradient_scale = update.gradient_scale;
-    with_element_type(group, [&]<class T>(T) {
-      lion_step<T>(rule, group.value.numel(), group.value.mutable_data_ptr<T>(),
-                   group.gradient.const_data_ptr<T>(), moments[0].mutable_data_ptr<T>());
-    });
+    step_with_moment(group, moments[0],
+                     [&]<class T>(int64_t n, T* p, const T* g, T* m) { lion_step<T>(rule, n, p, g, m); });
   }
 
  private:

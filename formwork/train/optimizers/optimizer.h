@@ -19,6 +19,7 @@ struct Update {
 class Optimizer {
  public:
   static const char* kind() { return "optimizers"; }
+  static const char* noun() { return "optimizer"; }
   virtual ~Optimizer() = default;
 
   void step(const Update& update);

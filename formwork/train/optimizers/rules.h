@@ -23,6 +23,25 @@ void with_element_type(const FlatGroup& group, Rule&& rule) {
     rule(float{});
 }
 
+// A kernel's rule with what every one of them has.
+template <class Rule>
+Rule rule_for(const FlatGroup& group, const Update& update, double decay) {
+  Rule rule{};
+  rule.rate = update.rate * group.rate;
+  rule.decay = group.decay ? decay : 0;
+  rule.gradient_scale = update.gradient_scale;
+  return rule;
+}
+
+// Calls `step(n, p, g, m)` on the group's values, gradients and one moment, of its element type.
+template <class Step>
+void step_with_moment(FlatGroup& group, Tensor& moment, Step&& step) {
+  with_element_type(group, [&]<class T>(T) {
+    step(group.value.numel(), group.value.mutable_data_ptr<T>(), group.gradient.const_data_ptr<T>(),
+         moment.mutable_data_ptr<T>());
+  });
+}
+
 //   p *= 1 - rate * decay;  m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2
 //   p -= rate / (1 - beta1^step) * m / (sqrt(v / (1 - beta2^step)) + epsilon)
 void adamw_update(const AdamWOptions& options, FlatGroup& group, Tensor& first, Tensor& second,

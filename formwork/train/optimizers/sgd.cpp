@@ -21,15 +21,10 @@ class SgdOptimizer final : public Optimizer {
 
  protected:
   void update(FlatGroup& group, Moments& moments, const Update& update) override {
-    Sgd rule{};
-    rule.rate = update.rate * group.rate;
+    auto rule = rule_for<Sgd>(group, update, options_.decay);
     rule.momentum = options_.momentum, rule.nesterov = options_.nesterov;
-    rule.decay = group.decay ? options_.decay : 0;
-    rule.gradient_scale = update.gradient_scale;
-    with_element_type(group, [&]<class T>(T) {
-      sgd_step<T>(rule, group.value.numel(), group.value.mutable_data_ptr<T>(),
-                  group.gradient.const_data_ptr<T>(), moments[0].mutable_data_ptr<T>());
-    });
+    step_with_moment(group, moments[0],
+                     [&]<class T>(int64_t n, T* p, const T* g, T* m) { sgd_step<T>(rule, n, p, g, m); });
   }
 
  private:

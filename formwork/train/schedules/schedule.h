@@ -7,6 +7,7 @@ namespace formwork {
 class Schedule {
  public:
   static const char* kind() { return "schedules"; }
+  static const char* noun() { return "schedule"; }
   virtual ~Schedule() = default;
   // In [0, 1], for step 0 .. steps - 1.
   double factor(int64_t step, int64_t steps) const;

@@ -30,7 +30,7 @@ class ToDense final : public Transform {
   Options options_;
 };
 
-FORMWORK_ENTRY(Transform, ToDense, "to_dense", "merge, dequantize or multiply out every map");
+FORMWORK_PART(Transform, ToDense, "to_dense", "merge, dequantize or multiply out every map");
 
 }  // namespace
 }  // namespace formwork

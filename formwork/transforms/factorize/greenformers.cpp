@@ -104,7 +104,7 @@ Replacement Greenformers::factorize(LinearMap& map) const {
   return result;
 }
 
-FORMWORK_ENTRY(Transform, Greenformers, "greenformers", "two thin matrices for each map, by a solver");
+FORMWORK_PART(Transform, Greenformers, "greenformers", "two thin matrices for each map, by a solver");
 
 }  // namespace
 }  // namespace formwork

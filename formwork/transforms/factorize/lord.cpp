@@ -139,7 +139,7 @@ TransformResult Lord::apply(const std::shared_ptr<Model>& model, const Calibrati
   return result;
 }
 
-FORMWORK_ENTRY(Transform, Lord, "lord", "split maps by the principal subspace of their outputs");
+FORMWORK_PART(Transform, Lord, "lord", "split maps by the principal subspace of their outputs");
 
 }  // namespace
 }  // namespace formwork

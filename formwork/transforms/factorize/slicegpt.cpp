@@ -141,7 +141,7 @@ TransformResult SliceGpt::apply(const std::shared_ptr<Model>& model, const Calib
   return result;
 }
 
-FORMWORK_ENTRY(Transform, SliceGpt, "slicegpt",
-               "rotate the stream into its principal components and delete the last");
+FORMWORK_PART(Transform, SliceGpt, "slicegpt",
+              "rotate the stream into its principal components and delete the last");
 
 }  // namespace formwork

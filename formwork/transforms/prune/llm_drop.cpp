@@ -163,8 +163,8 @@ TransformResult LlmDrop::apply(const std::shared_ptr<Model>& model, const Calibr
   return result;
 }
 
-FORMWORK_ENTRY(Transform, LlmDrop, "llm_drop",
-               "remove the attention, MLPs or layers that change the stream least");
+FORMWORK_PART(Transform, LlmDrop, "llm_drop",
+              "remove the attention, MLPs or layers that change the stream least");
 
 }  // namespace
 }  // namespace formwork

@@ -20,7 +20,7 @@ class Magnitude final : public Transform {
   Options options_;
 };
 
-FORMWORK_ENTRY(Transform, Magnitude, "magnitude", "zero the smallest weights of each map");
+FORMWORK_PART(Transform, Magnitude, "magnitude", "zero the smallest weights of each map");
 
 }  // namespace
 }  // namespace formwork

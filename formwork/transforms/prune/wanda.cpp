@@ -26,7 +26,7 @@ class Wanda final : public Transform {
   Options options_;
 };
 
-FORMWORK_ENTRY(Transform, Wanda, "wanda", "zero weights by magnitude times the norm of their input");
+FORMWORK_PART(Transform, Wanda, "wanda", "zero weights by magnitude times the norm of their input");
 
 }  // namespace
 }  // namespace formwork

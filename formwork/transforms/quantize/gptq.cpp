@@ -132,7 +132,7 @@ TransformResult Gptq::apply(const std::shared_ptr<Model>& model, const Calibrati
   });
 }
 
-FORMWORK_ENTRY(Transform, Gptq, "gptq", "4-bit weights whose rounding errors later columns make good");
+FORMWORK_PART(Transform, Gptq, "gptq", "4-bit weights whose rounding errors later columns make good");
 
 }  // namespace
 }  // namespace formwork

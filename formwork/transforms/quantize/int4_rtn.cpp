@@ -35,7 +35,7 @@ class Int4Rtn final : public Transform {
   Options options_;
 };
 
-FORMWORK_ENTRY(Transform, Int4Rtn, "int4_rtn", "4-bit weights by rounding to the nearest code");
+FORMWORK_PART(Transform, Int4Rtn, "int4_rtn", "4-bit weights by rounding to the nearest code");
 
 }  // namespace
 }  // namespace formwork

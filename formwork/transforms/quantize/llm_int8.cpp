@@ -44,7 +44,7 @@ class LlmInt8 final : public Transform {
   Options options_;
 };
 
-FORMWORK_ENTRY(Transform, LlmInt8, "llm_int8", "8-bit maps with outlier columns in float");
+FORMWORK_PART(Transform, LlmInt8, "llm_int8", "8-bit maps with outlier columns in float");
 
 }  // namespace
 }  // namespace formwork
