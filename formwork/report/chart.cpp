@@ -99,6 +99,8 @@ Json front_line(const ScatterOptions& options, const std::string& x_title, const
           {"encoding", {{"x", axis("x", x_title, options.log_x)}, {"y", axis("y", y_title, options.log_y)}}}};
 }
 
+Json label_text() { return {{"field", "label"}, {"type", "nominal"}}; }
+
 Json front_labels(const ScatterOptions& options, const std::string& x_title, const std::string& y_title) {
   Json layer = front_line(options, x_title, y_title);
   // Turn by turn above and below the front, so that neighbours' labels seldom meet.
@@ -110,14 +112,39 @@ Json front_labels(const ScatterOptions& options, const std::string& x_title, con
                    {"align", turn("'left'", "'right'")},
                    {"dx", turn("8", "-8")},
                    {"dy", turn("-9", "10")}};
-  layer["encoding"]["text"] = {{"field", "label"}, {"type", "nominal"}};
+  layer["encoding"]["text"] = label_text();
   return layer;
+}
+
+Json marked_layer(const ScatterOptions& options, const std::string& x_title, const std::string& y_title,
+                  const Json& mark) {
+  Json layer = front_line(options, x_title, y_title);
+  layer["data"]["name"] = "marked";
+  layer["mark"] = mark;
+  return layer;
+}
+
+void add_marks(Json& layers, const ScatterOptions& options, const std::string& x_title,
+               const std::string& y_title) {
+  layers.push_back(marked_layer(
+      options, x_title, y_title,
+      {{"type", "point"}, {"shape", "diamond"}, {"filled", false}, {"size", 420}, {"style", "mark"}}));
+  if (options.label.empty()) return;
+  Json label = marked_layer(options, x_title, y_title,
+                            {{"type", "text"}, {"style", "mark_label"}, {"align", "right"}, {"dx", -14}});
+  label["encoding"]["text"] = label_text();
+  layers.push_back(std::move(label));
 }
 
 struct Points {
   Json all = Json::array();
   Json front = Json::array();
+  Json marked = Json::array();
 };
+
+bool has(const std::vector<size_t>& rows, size_t row) {
+  return std::find(rows.begin(), rows.end(), row) != rows.end();
+}
 
 Points scatter_points(const Table& table, const ScatterOptions& options, const std::vector<Column>& shown) {
   Points points;
@@ -125,12 +152,14 @@ Points scatter_points(const Table& table, const ScatterOptions& options, const s
     const Json& row = table.rows()[i];
     const double x = number_of(row, options.x), y = number_of(row, options.y);
     if (!can_plot(x, options.log_x) || !can_plot(y, options.log_y)) continue;
-    const bool on_front = std::count(options.front.begin(), options.front.end(), i) > 0;
+    const bool on_front = has(options.front, i);
     Json point{{"x", x}, {"y", y}, {"front", on_front}};
     if (!options.colour.empty()) point["group"] = text_of(column_of(table, options.colour), row);
     if (!options.label.empty()) point["label"] = text_of(column_of(table, options.label), row);
+    if (!options.shape.empty()) point["shape"] = text_of(column_of(table, options.shape), row);
     for (size_t j = 0; j < shown.size(); ++j) point["t" + std::to_string(j)] = text_of(shown[j], row);
     if (on_front) points.front.push_back(point);
+    if (has(options.marked, i)) points.marked.push_back(point);
     points.all.push_back(std::move(point));
   }
   std::stable_sort(points.front.begin(), points.front.end(),
@@ -194,10 +223,10 @@ std::vector<size_t> pareto_front(const std::vector<Json>& rows, const std::strin
 Chart scatter_chart(const Table& table, const ScatterOptions& options) {
   const std::string x_title = column_of(table, options.x).heading();
   const std::string y_title = column_of(table, options.y).heading();
-  for (const size_t row : options.front) {
-    if (row >= table.rows().size())
-      fail("front of '{}': no row {} of {}", options.title, row, table.rows().size());
-  }
+  for (const auto* rows : {&options.front, &options.marked})
+    for (const size_t row : *rows)
+      if (row >= table.rows().size())
+        fail("front of '{}': no row {} of {}", options.title, row, table.rows().size());
   std::vector<Column> shown;
   for (const std::string& name : options.tooltip) shown.push_back(column_of(table, name));
   if (shown.empty()) shown = table.columns();
@@ -211,14 +240,22 @@ Chart scatter_chart(const Table& table, const ScatterOptions& options) {
     layer["encoding"]["color"] = group_colour(options.colour, distinct_groups(points.all));
     layer["encoding"]["opacity"] = dimmed_unless_chosen(0.85);
   }
+  if (!options.shape.empty())
+    layer["encoding"]["shape"] = {{"field", "shape"},
+                                  {"type", "nominal"},
+                                  {"title", options.shape},
+                                  {"sort", nullptr},
+                                  {"legend", {{"orient", "bottom"}, {"columns", 6}}}};
   Json layers = Json::array();
   if (!options.front.empty()) layers.push_back(front_line(options, x_title, y_title));
   layers.push_back(std::move(layer));
   if (!options.front.empty() && !options.label.empty())
     layers.push_back(front_labels(options, x_title, y_title));
-  return {
-      options.title, options.caption,
-      base_spec(std::move(layers), {{"points", std::move(points.all)}, {"front", std::move(points.front)}})};
+  if (!options.marked.empty()) add_marks(layers, options, x_title, y_title);
+  return {options.title, options.caption,
+          base_spec(std::move(layers), {{"points", std::move(points.all)},
+                                        {"front", std::move(points.front)},
+                                        {"marked", std::move(points.marked)}})};
 }
 
 Chart line_chart(const Table& table, const LineOptions& options) {

@@ -64,8 +64,9 @@ Compressed compress(const Candidate& candidate, const std::shared_ptr<Model>& or
 
 void recover(Model& model, Task& task, const Recovery& recovery, const std::filesystem::path& folder) {
   TrainOptions options;
-  options.steps = recovery.steps, options.batch = recovery.batch, options.seed = recovery.seed;
-  options.rate = recovery.rate, options.evaluate_samples = 1;
+  // Stopping a step before the end leaves out the evaluation on all samples that ends a run.
+  options.steps = recovery.steps + 1, options.stop_after = recovery.steps;
+  options.batch = recovery.batch, options.seed = recovery.seed, options.rate = recovery.rate;
   options.folder = folder.string(), options.keep = 1, options.quiet = true;
   options.resume = std::filesystem::exists(folder);
   train(model, task, options);

@@ -1,176 +1,363 @@
-#include "formwork/transforms/compare.h"
+#include "formwork/transforms/compare/compare.h"
+
+#include <c10/util/Exception.h>
 
 #include <chrono>
-#include <filesystem>
 
+#include "formwork/core/content_hash.h"
 #include "formwork/report/chart.h"
-#include "formwork/train/evaluate.h"
+#include "formwork/report/progress.h"
+#include "formwork/transforms/compare/memory_use.h"
+#include "formwork/transforms/compare/quality.h"
+#include "formwork/transforms/compare/speed.h"
 
 namespace formwork {
 namespace {
 
+namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+constexpr int64_t kCalibrationBatches = 4;
+
+uint64_t record_hash(const Record& record, uint64_t hash) {
+  for (const auto& [name, value] : record) {
+    const auto plain = value.contiguous();
+    hash = content_hash({static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()},
+                        content_hash(name, hash));
+  }
+  return hash;
 }
 
-Tensor logits_of(Model& model, const Record& inputs) {
-  auto ctx = model.make_context();
-  return model.forward(ctx, inputs).at("logits");
-}
+bool is_made(const Json& row) { return !row.contains("reason"); }
 
-// Mean and standard error of one number a sample.
-std::pair<double, double> mean_and_error(const std::vector<double>& values) {
-  const auto n = static_cast<double>(values.size());
-  double sum = 0, squares = 0;
-  for (const double v : values) sum += v;
-  const double mean = sum / n;
-  for (const double v : values) squares += (v - mean) * (v - mean);
-  return {mean, n > 1 ? std::sqrt(squares / (n - 1) / n) : 0};
-}
+class Comparison {
+ public:
+  Comparison(const CompareInput& input, const WorkFolder& work)
+      : input_(input),
+        options_(input.options),
+        work_(work),
+        plan_(plan_candidates(input.methods, input.options.recover)),
+        batch_(input.task.evaluation_batch(options_.batch, 0)) {
+    const auto shapes = shapes_only();
+    input_.task.check(*shapes);
+    read_data();
+    base_identity_ = {{"model", hash_text(file_hash(fs::path(input_.model) / "model.safetensors",
+                                                    file_hash(fs::path(input_.model) / "formwork.json")))},
+                      {"program", hash_text(program_hash())},
+                      {"task", input_.task_settings},
+                      {"data", data_hash()},
+                      {"samples", options_.samples},
+                      {"batch", options_.batch}};
+    if (is_finished()) return;
+    check_room(*shapes);
+    measure_turn(input_.model, batch_, options_.decode_tokens);  // what cannot run is found out here
+  }
 
-// KL(original || model) in nats and agreement of the top-1 token, averaged over the targets of each sample.
-struct Fidelity {
-  std::vector<double> divergence, agreement;
-  void add(const Tensor& original, const Tensor& model, const Tensor& targets) {
-    const auto p = original.to(at::kFloat).log_softmax(-1), q = model.to(at::kFloat).log_softmax(-1);
-    const auto kl = (p.exp() * (p - q)).sum(-1), same = p.argmax(-1).eq(q.argmax(-1)).to(at::kFloat);
-    const auto keep = targets.ne(-100);
-    for (int64_t row = 0; row < targets.size(0); ++row) {
-      const auto real = keep[row];
-      if (!real.any().item<bool>()) continue;
-      divergence.push_back(kl[row].masked_select(real).mean().item<double>());
-      agreement.push_back(same[row].masked_select(real).mean().item<double>());
+  std::vector<Json> run() {
+    if (!input_.quiet && !is_finished()) progress_.emplace("pareto", total_work(), work_at_start());
+    for (size_t i = 0; i < plan_.size(); ++i) {
+      const bool base_failed = plan_[i].recover > 0 && !is_made(rows_.back());
+      if (!base_failed) {
+        rows_.push_back(row(plan_[i]));
+        if (is_made(rows_.back())) rows_.back()["model"] = model_folder(plan_[i]).string();
+        done_.push_back(plan_[i]);
+      }
+      advance(row_work(plan_[i]));
+    }
+    original_.reset();
+    measure_speeds();
+    if (progress_) progress_->finish();
+    mark_front();
+    return std::move(rows_);
+  }
+
+ private:
+  std::shared_ptr<Model> shapes_only() const {
+    const auto spec = Spec::from_file(input_.model + "/formwork.json");
+    return build_model(spec, 0, at::kFloat, /*allocate=*/false);
+  }
+
+  void read_data() {
+    for (int64_t i = 0; i < kCalibrationBatches; ++i)
+      data_.batches.push_back(input_.task.training_batch(options_.batch, 0, i).inputs);
+  }
+
+  // Of the calibration rows and all evaluation samples that are measured.
+  std::string data_hash() const {
+    uint64_t hash = 0;
+    for (const auto& batch : data_.batches) hash = record_hash(batch, hash);
+    const int64_t all = input_.task.evaluation_samples();
+    const int64_t wanted = options_.samples > 0 ? std::min(options_.samples, all) : all;
+    for (int64_t done = 0; done < wanted; done += options_.batch) {
+      const auto batch = input_.task.evaluation_batch(options_.batch, done / options_.batch);
+      hash = record_hash({{"targets", batch.targets}}, record_hash(batch.inputs, hash));
+    }
+    return hash_text(hash);
+  }
+
+  void check_room(const Model& shapes) const {
+    const int64_t model_bytes = bytes_on_disk(input_.model);
+    const int64_t needed = estimate_memory(shapes, model_bytes, batch_, options_.recover);
+    const int64_t available = available_memory();
+    if (needed > available)
+      fail("comparing needs about {} of memory and {} are available; use a smaller batch or shorter samples",
+           short_bytes(static_cast<double>(needed)), short_bytes(static_cast<double>(available)));
+    // A training keeps two checkpoints at a time, each of weights and moments.
+    const double disk =
+        static_cast<double>(model_bytes) * static_cast<double>(plan_.size() + (options_.recover > 0 ? 6 : 0));
+    const auto free = static_cast<double>(fs::space(work_.path()).available);
+    if (disk > free)
+      fail("the models need about {} on disk and '{}' has {} left; choose another place with --work",
+           short_bytes(disk), work_.path().string(), short_bytes(free));
+  }
+
+  Recovery recovery(const Candidate& candidate) const {
+    return {candidate.recover, options_.batch, options_.recover_seed, options_.recover_rate};
+  }
+
+  // Everything that decides a row.
+  Json identity(const Candidate& candidate) const {
+    Json json = base_identity_;
+    json["method"] = candidate.method;
+    json["options"] = candidate.options;
+    if (candidate.recover > 0)
+      json["recover"] = {
+          {"steps", candidate.recover}, {"rate", options_.recover_rate}, {"seed", options_.recover_seed}};
+    return json;
+  }
+
+  fs::path model_folder(const Candidate& candidate) const {
+    if (candidate.method == kOriginal && candidate.recover == 0) return input_.model;
+    return work_.model(candidate.method, identity(candidate));
+  }
+
+  std::optional<Json> finished_row(const Candidate& candidate) const {
+    auto kept = work_.find(candidate.method, identity(candidate));
+    if (kept && is_made(*kept) && !fs::exists(model_folder(candidate) / "model.safetensors"))
+      return std::nullopt;
+    return kept;
+  }
+
+  bool is_finished() const {
+    std::vector<Candidate> made;
+    const Json* base = nullptr;
+    Json last;
+    for (const auto& candidate : plan_) {
+      if (candidate.recover > 0 && base && !is_made(*base)) continue;
+      const auto kept = finished_row(candidate);
+      if (!kept) return false;
+      last = *kept;
+      base = &last;
+      if (is_made(last)) made.push_back(candidate);
+    }
+    return static_cast<int64_t>(finished_rounds(made).size()) >= options_.repeats;
+  }
+
+  Json row(const Candidate& candidate) {
+    if (auto kept = finished_row(candidate)) return *kept;
+    say(candidate_text(candidate));
+    Json row = {
+        {"method", candidate.method}, {"options", candidate.options}, {"recovered", candidate.recover}};
+    const auto refuse = [&](const std::string& reason) {
+      if (candidate.method == kOriginal && candidate.recover == 0) fail("{}: {}", input_.model, reason);
+      row["reason"] = reason;
+    };
+    try {
+      row.update(made_row(candidate));
+    } catch (const NothingChanged&) {
+      throw;
+    } catch (const Error& error) {
+      refuse(error.what());
+    } catch (const c10::Error& error) {
+      const std::string text = error.what_without_backtrace();
+      refuse(text.substr(0, text.find('\n')));
+    }
+    work_.keep(candidate.method, identity(candidate), row);
+    return row;
+  }
+
+  Json made_row(const Candidate& candidate) {
+    const auto start = Clock::now();
+    const auto folder = model_folder(candidate);
+    Json row = make_model(candidate, folder);
+    row["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
+    // Measured as it was saved, not as it was made.
+    const auto saved = folder == input_.model ? original() : load_model(folder.string());
+    row.update(measure_quality(*original(), *saved, input_.task, options_.samples, options_.batch));
+    row["bytes"] = bytes_on_disk(folder.string());
+    row["parameters"] = saved->parameter_count();
+    const auto tokens = batch_.inputs.find("input_ids");
+    row["flops/token"] = saved->flops_per_token(tokens == batch_.inputs.end() ? 1 : tokens->second.size(-1));
+    return row;
+  }
+
+  // Saves the candidate's model; returns its budget's fields.
+  Json make_model(const Candidate& candidate, const fs::path& folder) {
+    if (candidate.recover > 0) {
+      const Candidate base{candidate.method, candidate.options, 0};
+      const auto model = load_model(model_folder(base).string());
+      recover(*model, input_.task, recovery(candidate), folder.string() + ".training");
+      save_model(*model, folder.string());
+      return budget_fields(*finished_row(base));
+    }
+    if (candidate.method == kOriginal) return Json::object();
+    const auto made = compress(candidate, original(), data_);
+    save_model(*made.model, folder.string());
+    if (!made.budget) return Json::object();
+    return {
+        {"budget", made.budget->measure}, {"asked", made.budget->asked}, {"reached", made.budget->reached}};
+  }
+
+  static Json budget_fields(const Json& base) {
+    Json fields = Json::object();
+    for (const char* name : {"budget", "asked", "reached"})
+      if (base.contains(name)) fields[name] = base[name];
+    return fields;
+  }
+
+  const std::shared_ptr<Model>& original() {
+    if (!original_) original_ = load_model(input_.model);
+    return original_;
+  }
+
+  // Rounds count only for the same models on the same settings.
+  Json rounds_identity(const std::vector<Candidate>& made) const {
+    Json json = base_identity_;
+    json["threads"] = at::get_num_threads();
+    json["decode_tokens"] = options_.decode_tokens;
+    json["models"] = Json::array();
+    for (const auto& candidate : made)
+      json["models"].push_back(hash_text(content_hash(identity(candidate).dump())));
+    return json;
+  }
+
+  Json finished_rounds(const std::vector<Candidate>& made) const {
+    auto rounds = work_.find("rounds", rounds_identity(made)).value_or(Json::array());
+    while (static_cast<int64_t>(rounds.size()) > options_.repeats) rounds.erase(rounds.size() - 1);
+    return rounds;
+  }
+
+  void measure_speeds() {
+    std::vector<size_t> at;
+    std::vector<Candidate> made;
+    for (size_t i = 0; i < rows_.size(); ++i)
+      if (is_made(rows_[i])) at.push_back(i), made.push_back(done_[i]);
+    auto rounds = finished_rounds(made);
+    advance(static_cast<int64_t>(rounds.size() * plan_.size()) * kTurnWork);
+    while (static_cast<int64_t>(rounds.size()) < options_.repeats) {
+      rounds.push_back(measure_round(made, rounds.size()));
+      work_.keep("rounds", rounds_identity(made), rounds);
+      advance(static_cast<int64_t>(plan_.size() - made.size()) * kTurnWork);
+    }
+    for (size_t i = 0; i < made.size(); ++i) {
+      std::vector<Json> turns;
+      for (const auto& round : rounds) turns.push_back(round[i]);
+      rows_[at[i]].update(median_of_turns(turns));
     }
   }
-};
 
-Fidelity fidelity(Model& original, Model& model, const Task& task, const CompareOptions& options) {
-  Fidelity result;
-  const int64_t all = task.evaluation_samples();
-  int64_t left = options.samples ? std::min(options.samples, all) : all;
-  for (int64_t index = 0; left > 0; ++index) {
-    const auto batch = task.evaluation_batch(options.batch, index).narrow(0, std::min(left, options.batch));
-    left -= options.batch;
-    result.add(logits_of(original, batch.inputs), logits_of(model, batch.inputs), batch.targets);
+  // A turn for each model; every round begins with another, so that none is always the first.
+  Json measure_round(const std::vector<Candidate>& made, size_t round) {
+    Json turns = Json::array();
+    turns.get_ref<Json::array_t&>().resize(made.size());
+    for (size_t i = 0; i < made.size(); ++i) {
+      const size_t which = (i + round) % made.size();
+      say(fmt::format("speed, round {} of {}", round + 1, options_.repeats));
+      turns[which] = measure_turn(model_folder(made[which]).string(), batch_, options_.decode_tokens);
+      advance(kTurnWork);
+    }
+    return turns;
   }
-  return result;
-}
 
-double prefill_speed(Model& model, const Batch& batch) {
-  const auto start = Clock::now();
-  logits_of(model, batch.inputs);
-  return static_cast<double>(batch.token_count()) / seconds_since(start);
-}
+  void mark_front() {
+    std::vector<Json> made;
+    std::vector<size_t> at;
+    for (size_t i = 0; i < rows_.size(); ++i)
+      if (is_made(rows_[i])) {
+        rows_[i]["front"] = false;
+        made.push_back(rows_[i]);
+        at.push_back(i);
+      }
+    for (const size_t i : pareto_front(made, "bytes", Better::smaller, "loss", Better::smaller))
+      rows_[at[i]]["front"] = true;
+  }
 
-double decode_speed(Model& model, int64_t tokens) {
-  auto ctx = model.make_context();
-  StateOptions options;
-  options.capacity = tokens + 1;
-  auto state = model.make_state(ctx, {}, options);
-  const Record one = {{"input_ids", at::zeros({1, 1}, at::kLong)}};
-  model.append(ctx, one, state);
-  const auto start = Clock::now();
-  for (int64_t i = 0; i < tokens; ++i) model.append(ctx, one, state);
-  return static_cast<double>(tokens) / seconds_since(start);
-}
+  // Work is counted in passes over a batch, so that the time left is fair to slow and quick rows alike.
+  static constexpr int64_t kTurnWork = 6, kCompressWork = 2 * kCalibrationBatches, kTrainingWork = 3;
+  int64_t row_work(const Candidate& candidate) const {
+    const int64_t all = input_.task.evaluation_samples();
+    const int64_t samples = options_.samples > 0 ? std::min(options_.samples, all) : all;
+    const int64_t quality = 2 * ((samples + options_.batch - 1) / options_.batch);
+    return quality + (candidate.recover > 0 ? kTrainingWork * candidate.recover : kCompressWork);
+  }
+  int64_t total_work() const {
+    int64_t total = static_cast<int64_t>(plan_.size()) * options_.repeats * kTurnWork;
+    for (const auto& candidate : plan_) total += row_work(candidate);
+    return total;
+  }
+  int64_t work_at_start() const {
+    int64_t done = 0;
+    for (const auto& candidate : plan_)
+      if (finished_row(candidate)) done += row_work(candidate);
+    return done;
+  }
+  void advance(int64_t work) {
+    work_done_ += work;
+    if (progress_) progress_->update(work_done_);
+  }
+  void say(const std::string& what) {
+    if (progress_) progress_->update(work_done_, {{"now", what}});
+  }
 
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
-
-int64_t saved_bytes(const Model& model) {
-  const auto folder = std::filesystem::temp_directory_path() / fmt::format("formwork-compare-{}", getpid());
-  save_model(model, folder.string());
-  const auto bytes = bytes_on_disk(folder.string());
-  std::filesystem::remove_all(folder);
-  return bytes;
-}
-
-Json quality_row(Model& original, const Candidate& candidate, Task& task, const CompareOptions& options) {
-  auto& model = *candidate.model;
-  EvaluateOptions evaluation;
-  evaluation.batch = options.batch, evaluation.samples = options.samples;
-  const auto metrics = evaluate(model, task, evaluation);
-  const auto measured = fidelity(original, model, task, options);
-  const auto [kl, kl_error] = mean_and_error(measured.divergence);
-  const auto [same, same_error] = mean_and_error(measured.agreement);
-  return {{"method", candidate.method},
-          {"options", candidate.options.dump()},
-          {"loss", metrics.loss},
-          {"samples", metrics.samples},
-          {"kl", kl},
-          {"kl error", kl_error},
-          {"top-1", same},
-          {"top-1 error", same_error},
-          {"bytes", saved_bytes(model)},
-          {"parameters", model.parameter_count()},
-          {"flops/token", model.flops_per_token(128)},
-          {"seconds", candidate.seconds}};
-}
+  const CompareInput& input_;
+  const CompareOptions& options_;
+  const WorkFolder& work_;
+  std::vector<Candidate> plan_;
+  Batch batch_;
+  Calibration data_;
+  Json base_identity_;
+  std::shared_ptr<Model> original_;
+  std::vector<Json> rows_;
+  std::vector<Candidate> done_;  // of each row
+  std::optional<Progress> progress_;
+  int64_t work_done_ = 0;
+};
 
 }  // namespace
 
-std::vector<Candidate> make_candidates(const std::shared_ptr<Model>& model, const Calibration& data,
-                                       const std::vector<std::string>& methods) {
-  std::vector<Candidate> list;
-  for (const auto& method : methods)
-    for (const auto& budget : Catalog<Transform>::make(method, Json::object())->budgets()) {
-      Candidate candidate{method, budget, nullptr, "", 0};
-      const auto start = Clock::now();
-      try {
-        candidate.model = Catalog<Transform>::make(method, budget)->apply(model, data).model;
-      } catch (const Error& error) {
-        candidate.reason = error.what();
-      }
-      candidate.seconds = seconds_since(start);
-      if (candidate.model == model) fail("{} {} changed nothing", method, budget.dump());
-      list.push_back(std::move(candidate));
-    }
-  return list;
+std::vector<Json> compare(const CompareInput& input, const WorkFolder& work) {
+  return Comparison(input, work).run();
 }
 
-std::vector<Json> compare(const std::shared_ptr<Model>& original, std::vector<Candidate> candidates,
-                          Task& task, const CompareOptions& options) {
-  const at::NoGradGuard guard;
-  candidates.insert(candidates.begin(), Candidate{"original", Json::object(), original, "", 0});
-  std::vector<Json> rows;
-  std::vector<Model*> models;
-  for (const auto& candidate : candidates) {
-    if (!candidate.model) {
-      rows.push_back({{"method", candidate.method},
-                      {"options", candidate.options.dump()},
-                      {"reason", candidate.reason}});
-      models.push_back(nullptr);
-      continue;
-    }
-    rows.push_back(quality_row(*original, candidate, task, options));
-    models.push_back(candidate.model.get());
+int64_t estimate_memory(const Model& shapes, int64_t model_bytes, const Batch& batch, int64_t recover) {
+  const auto& inventory = shapes.inventory();
+  const auto input = batch.inputs.find("input_ids");
+  const int64_t tokens = input == batch.inputs.end() ? batch.targets.numel() : input->second.numel();
+  const auto vocab = inventory.axes.find("vocab");
+  const int64_t logits = tokens * (vocab == inventory.axes.end() ? 1 : vocab->second.size) * 4;
+  int64_t moments = 0, widest = 0, through = 0;
+  for (const auto* map : inventory.maps) {
+    if (!why_not_block_map(*map).empty()) continue;
+    const int64_t size = std::max(map->in(), map->out());
+    moments += size * size * 8;
+    widest = std::max(widest, size);
+    through += map->in() + map->out();
   }
-  const auto batch = task.evaluation_batch(options.batch, 0);
-  std::vector<std::vector<double>> prefill(rows.size()), decode(rows.size());
-  // Models take turns, so that the machine's other work falls on all of them alike.
-  for (int64_t round = 0; round < options.repeats; ++round)
-    for (size_t i = 0; i < models.size(); ++i) {
-      if (!models[i]) continue;
-      prefill[i].push_back(prefill_speed(*models[i], batch));
-      if (models[i]->traits().causal) decode[i].push_back(decode_speed(*models[i], options.decode_tokens));
-    }
-  std::vector<Json> made;
-  std::vector<size_t> made_at;
+  const int64_t compressing = 3 * model_bytes + moments + 8 * tokens * widest * 4;
+  const int64_t training = recover > 0 ? 6 * model_bytes + 2 * tokens * through * 4 : 0;
+  return std::max(compressing, training) + 6 * logits;
+}
+
+std::optional<size_t> best_small_row(const std::vector<Json>& rows, double margin) {
+  const double limit = rows.at(0).at("loss").get<double>() + margin;
+  std::optional<size_t> best;
   for (size_t i = 0; i < rows.size(); ++i) {
-    if (!models[i]) continue;
-    rows[i]["prefill tokens/s"] = median(prefill[i]);
-    if (!decode[i].empty()) rows[i]["decode tokens/s"] = median(decode[i]);
-    rows[i]["front"] = false;
-    made.push_back(rows[i]);
-    made_at.push_back(i);
+    const auto& row = rows[i];
+    if (row["method"] == kOriginal || !row.value("front", false) || row["loss"].get<double>() > limit)
+      continue;
+    if (!best || row["bytes"].get<int64_t>() < rows[*best]["bytes"].get<int64_t>()) best = i;
   }
-  for (const size_t i : pareto_front(made, "bytes", Better::smaller, "loss", Better::smaller))
-    rows[made_at[i]]["front"] = true;
-  return rows;
+  return best;
 }
 
 }  // namespace formwork

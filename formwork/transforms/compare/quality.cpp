@@ -60,9 +60,9 @@ Json measure_quality(Model& original, Model& model, Task& task, int64_t samples,
   if (!std::isfinite(metrics.loss)) fail("the loss is {}", metrics.loss);
   if (fidelity.divergence.empty()) fail("none of {} evaluation samples has a target", wanted);
   const auto kl = mean_and_error(fidelity.divergence), same = mean_and_error(fidelity.agreement);
-  return {{"loss", metrics.loss},      {"kl", kl.mean},     {"kl error", kl.error},
-          {"top-1", same.mean},        {"top-1 error", same.error},
-          {"samples", metrics.samples}};
+  return {{"loss", metrics.loss},      {"kl", kl.mean},
+          {"kl error", kl.error},      {"top-1", same.mean},
+          {"top-1 error", same.error}, {"samples", metrics.samples}};
 }
 
 }  // namespace formwork
