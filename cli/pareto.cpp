@@ -1,4 +1,5 @@
 // formwork pareto MODEL: applies every transform at several budgets and compares the results.
+#include <ATen/Parallel.h>
 #include <unistd.h>
 
 #include <filesystem>

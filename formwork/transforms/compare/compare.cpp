@@ -4,9 +4,9 @@
 
 #include <chrono>
 
-#include "formwork/core/content_hash.h"
 #include "formwork/report/chart.h"
 #include "formwork/report/progress.h"
+#include "formwork/transforms/compare/ledger.h"
 #include "formwork/transforms/compare/memory_use.h"
 #include "formwork/transforms/compare/quality.h"
 #include "formwork/transforms/compare/speed.h"
@@ -19,17 +19,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kCalibrationBatches = 4;
 
-uint64_t record_hash(const Record& record, uint64_t hash) {
-  for (const auto& [name, value] : record) {
-    const auto plain = value.contiguous();
-    hash = content_hash({static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()},
-                        content_hash(name, hash));
-  }
-  return hash;
-}
-
-bool is_made(const Json& row) { return !row.contains("reason"); }
-
 class Comparison {
  public:
   Comparison(const CompareInput& input, const WorkFolder& work)
@@ -38,31 +27,25 @@ class Comparison {
         work_(work),
         plan_(plan_candidates(input.methods, input.options.recover)),
         batch_(input.task.evaluation_batch(options_.batch, 0)) {
-    const auto shapes = shapes_only();
-    input_.task.check(*shapes);
-    read_data();
-    base_identity_ = {{"model", hash_text(file_hash(fs::path(input_.model) / "model.safetensors",
-                                                    file_hash(fs::path(input_.model) / "formwork.json")))},
-                      {"program", hash_text(program_hash())},
-                      {"task", input_.task_settings},
-                      {"data", data_hash()},
-                      {"samples", options_.samples},
-                      {"batch", options_.batch}};
-    if (is_finished()) return;
+    const auto shapes = build_model(Spec::from_file(input.model + "/formwork.json"), 0, at::kFloat,
+                                    /*allocate=*/false);
+    input.task.check(*shapes);
+    for (int64_t i = 0; i < kCalibrationBatches; ++i)
+      data_.batches.push_back(input.task.training_batch(options_.batch, 0, i).inputs);
+    ledger_.emplace(input, data_, work);
+    if (ledger_->is_finished(plan_)) return;
     check_room(*shapes);
-    measure_turn(input_.model, batch_, options_.decode_tokens);  // what cannot run is found out here
+    measure_turn(input.model, batch_, options_.decode_tokens);  // what cannot run is found out here
+    if (!input.quiet) progress_.emplace("pareto", total_work(), work_at_start());
   }
 
   std::vector<Json> run() {
-    if (!input_.quiet && !is_finished()) progress_.emplace("pareto", total_work(), work_at_start());
-    for (size_t i = 0; i < plan_.size(); ++i) {
-      const bool base_failed = plan_[i].recover > 0 && !is_made(rows_.back());
-      if (!base_failed) {
-        rows_.push_back(row(plan_[i]));
-        if (is_made(rows_.back())) rows_.back()["model"] = model_folder(plan_[i]).string();
-        done_.push_back(plan_[i]);
+    for (const auto& candidate : plan_) {
+      if (rows_.empty() || is_tried(candidate, rows_.back())) {
+        rows_.push_back(row(candidate));
+        candidates_.push_back(candidate);
       }
-      advance(row_work(plan_[i]));
+      advance(row_work(candidate));
     }
     original_.reset();
     measure_speeds();
@@ -72,29 +55,6 @@ class Comparison {
   }
 
  private:
-  std::shared_ptr<Model> shapes_only() const {
-    const auto spec = Spec::from_file(input_.model + "/formwork.json");
-    return build_model(spec, 0, at::kFloat, /*allocate=*/false);
-  }
-
-  void read_data() {
-    for (int64_t i = 0; i < kCalibrationBatches; ++i)
-      data_.batches.push_back(input_.task.training_batch(options_.batch, 0, i).inputs);
-  }
-
-  // Of the calibration rows and all evaluation samples that are measured.
-  std::string data_hash() const {
-    uint64_t hash = 0;
-    for (const auto& batch : data_.batches) hash = record_hash(batch, hash);
-    const int64_t all = input_.task.evaluation_samples();
-    const int64_t wanted = options_.samples > 0 ? std::min(options_.samples, all) : all;
-    for (int64_t done = 0; done < wanted; done += options_.batch) {
-      const auto batch = input_.task.evaluation_batch(options_.batch, done / options_.batch);
-      hash = record_hash({{"targets", batch.targets}}, record_hash(batch.inputs, hash));
-    }
-    return hash_text(hash);
-  }
-
   void check_room(const Model& shapes) const {
     const int64_t model_bytes = bytes_on_disk(input_.model);
     const int64_t needed = estimate_memory(shapes, model_bytes, batch_, options_.recover);
@@ -115,46 +75,8 @@ class Comparison {
     return {candidate.recover, options_.batch, options_.recover_seed, options_.recover_rate};
   }
 
-  // Everything that decides a row.
-  Json identity(const Candidate& candidate) const {
-    Json json = base_identity_;
-    json["method"] = candidate.method;
-    json["options"] = candidate.options;
-    if (candidate.recover > 0)
-      json["recover"] = {
-          {"steps", candidate.recover}, {"rate", options_.recover_rate}, {"seed", options_.recover_seed}};
-    return json;
-  }
-
-  fs::path model_folder(const Candidate& candidate) const {
-    if (candidate.method == kOriginal && candidate.recover == 0) return input_.model;
-    return work_.model(candidate.method, identity(candidate));
-  }
-
-  std::optional<Json> finished_row(const Candidate& candidate) const {
-    auto kept = work_.find(candidate.method, identity(candidate));
-    if (kept && is_made(*kept) && !fs::exists(model_folder(candidate) / "model.safetensors"))
-      return std::nullopt;
-    return kept;
-  }
-
-  bool is_finished() const {
-    std::vector<Candidate> made;
-    const Json* base = nullptr;
-    Json last;
-    for (const auto& candidate : plan_) {
-      if (candidate.recover > 0 && base && !is_made(*base)) continue;
-      const auto kept = finished_row(candidate);
-      if (!kept) return false;
-      last = *kept;
-      base = &last;
-      if (is_made(last)) made.push_back(candidate);
-    }
-    return static_cast<int64_t>(finished_rounds(made).size()) >= options_.repeats;
-  }
-
   Json row(const Candidate& candidate) {
-    if (auto kept = finished_row(candidate)) return *kept;
+    if (auto kept = ledger_->row(candidate)) return *kept;
     say(candidate_text(candidate));
     Json row = {
         {"method", candidate.method}, {"options", candidate.options}, {"recovered", candidate.recover}};
@@ -172,13 +94,13 @@ class Comparison {
       const std::string text = error.what_without_backtrace();
       refuse(text.substr(0, text.find('\n')));
     }
-    work_.keep(candidate.method, identity(candidate), row);
+    ledger_->keep_row(candidate, row);
     return row;
   }
 
   Json made_row(const Candidate& candidate) {
     const auto start = Clock::now();
-    const auto folder = model_folder(candidate);
+    const auto folder = ledger_->model_folder(candidate);
     Json row = make_model(candidate, folder);
     row["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
     // Measured as it was saved, not as it was made.
@@ -195,10 +117,10 @@ class Comparison {
   Json make_model(const Candidate& candidate, const fs::path& folder) {
     if (candidate.recover > 0) {
       const Candidate base{candidate.method, candidate.options, 0};
-      const auto model = load_model(model_folder(base).string());
+      const auto model = load_model(ledger_->model_folder(base).string());
       recover(*model, input_.task, recovery(candidate), folder.string() + ".training");
       save_model(*model, folder.string());
-      return budget_fields(*finished_row(base));
+      return budget_fields(*ledger_->row(base));
     }
     if (candidate.method == kOriginal) return Json::object();
     const auto made = compress(candidate, original(), data_);
@@ -220,33 +142,16 @@ class Comparison {
     return original_;
   }
 
-  // Rounds count only for the same models on the same settings.
-  Json rounds_identity(const std::vector<Candidate>& made) const {
-    Json json = base_identity_;
-    json["threads"] = at::get_num_threads();
-    json["decode_tokens"] = options_.decode_tokens;
-    json["models"] = Json::array();
-    for (const auto& candidate : made)
-      json["models"].push_back(hash_text(content_hash(identity(candidate).dump())));
-    return json;
-  }
-
-  Json finished_rounds(const std::vector<Candidate>& made) const {
-    auto rounds = work_.find("rounds", rounds_identity(made)).value_or(Json::array());
-    while (static_cast<int64_t>(rounds.size()) > options_.repeats) rounds.erase(rounds.size() - 1);
-    return rounds;
-  }
-
   void measure_speeds() {
     std::vector<size_t> at;
     std::vector<Candidate> made;
     for (size_t i = 0; i < rows_.size(); ++i)
-      if (is_made(rows_[i])) at.push_back(i), made.push_back(done_[i]);
-    auto rounds = finished_rounds(made);
+      if (is_made(rows_[i])) at.push_back(i), made.push_back(candidates_[i]);
+    auto rounds = ledger_->rounds(made);
     advance(static_cast<int64_t>(rounds.size() * plan_.size()) * kTurnWork);
     while (static_cast<int64_t>(rounds.size()) < options_.repeats) {
       rounds.push_back(measure_round(made, rounds.size()));
-      work_.keep("rounds", rounds_identity(made), rounds);
+      ledger_->keep_rounds(made, rounds);
       advance(static_cast<int64_t>(plan_.size() - made.size()) * kTurnWork);
     }
     for (size_t i = 0; i < made.size(); ++i) {
@@ -263,7 +168,8 @@ class Comparison {
     for (size_t i = 0; i < made.size(); ++i) {
       const size_t which = (i + round) % made.size();
       say(fmt::format("speed, round {} of {}", round + 1, options_.repeats));
-      turns[which] = measure_turn(model_folder(made[which]).string(), batch_, options_.decode_tokens);
+      turns[which] =
+          measure_turn(ledger_->model_folder(made[which]).string(), batch_, options_.decode_tokens);
       advance(kTurnWork);
     }
     return turns;
@@ -285,8 +191,7 @@ class Comparison {
   // Work is counted in passes over a batch, so that the time left is fair to slow and quick rows alike.
   static constexpr int64_t kTurnWork = 6, kCompressWork = 2 * kCalibrationBatches, kTrainingWork = 3;
   int64_t row_work(const Candidate& candidate) const {
-    const int64_t all = input_.task.evaluation_samples();
-    const int64_t samples = options_.samples > 0 ? std::min(options_.samples, all) : all;
+    const int64_t samples = options_.samples_of(input_.task);
     const int64_t quality = 2 * ((samples + options_.batch - 1) / options_.batch);
     return quality + (candidate.recover > 0 ? kTrainingWork * candidate.recover : kCompressWork);
   }
@@ -298,7 +203,7 @@ class Comparison {
   int64_t work_at_start() const {
     int64_t done = 0;
     for (const auto& candidate : plan_)
-      if (finished_row(candidate)) done += row_work(candidate);
+      if (ledger_->row(candidate)) done += row_work(candidate);
     return done;
   }
   void advance(int64_t work) {
@@ -315,10 +220,10 @@ class Comparison {
   std::vector<Candidate> plan_;
   Batch batch_;
   Calibration data_;
-  Json base_identity_;
+  std::optional<Ledger> ledger_;
   std::shared_ptr<Model> original_;
   std::vector<Json> rows_;
-  std::vector<Candidate> done_;  // of each row
+  std::vector<Candidate> candidates_;  // of each row
   std::optional<Progress> progress_;
   int64_t work_done_ = 0;
 };

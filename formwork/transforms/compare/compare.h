@@ -15,6 +15,10 @@ struct CompareOptions {
   int64_t samples = 64, batch = 16, repeats = 5, decode_tokens = 32;
   int64_t recover = 0, recover_seed = 1;
   double recover_rate = 1e-3;
+  int64_t samples_of(const Task& task) const {
+    const int64_t all = task.evaluation_samples();
+    return samples > 0 ? std::min(samples, all) : all;
+  }
   void describe(Fields& f) {
     f.integer("samples", samples, "evaluation samples, the same for every model; 0: all");
     f.integer("batch", batch, "rows of a batch", 1, 1 << 16);
