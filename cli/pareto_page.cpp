@@ -50,10 +50,6 @@ Chart chart_of(const Table& table, const View& view) {
     if (row["method"] == kOriginal && row["recovered"] == 0) options.marked.push_back(i);
     if (row["recovered"] != 0) options.shape = "training";
   }
-  std::erase_if(options.front, [&](size_t row) {
-    return std::find(options.marked.begin(), options.marked.end(), row) != options.marked.end() &&
-           options.front.size() == 1;
-  });
   options.caption =
       "The dashed line is the Pareto front: no model is better in one and as good in the other.";
   return scatter_chart(table, options);

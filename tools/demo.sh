@@ -2,10 +2,11 @@
 # The main job: trains a small decoder on the embedded text, compresses it by every method, compares the
 # results in one page, and writes a sample from the original and from the smallest model that is nearly as
 # good. What is finished is found again, so a second run takes seconds and a stopped one goes on.
-#   STEPS=N  updates of the training (default below)    DEMO=DIR  where everything is kept (demo)
+#   STEPS=N  updates of the training (400)    RECOVER=N  of each compressed model (20)    DEMO=DIR  where all is kept
 cd "$(dirname "$0")/.."
 source tools/common.sh
-readonly program=build/release/formwork folder=${DEMO:-demo} steps=${STEPS:-300} margin=0.05
+readonly program=build/release/formwork folder=${DEMO:-demo} steps=${STEPS:-400} margin=0.05
+readonly recover=${RECOVER:-20}
 readonly task=(--task text --data length=128)
 readonly training=(demo-decoder "${task[@]}" --steps "$steps" --batch 16 --rate 0.003)
 mkdir -p "$folder"
@@ -30,7 +31,8 @@ sample() { "$program" generate "$1" --prompt "// The " --tokens 160; }
 
 train_model
 say "compressing it by every method, and comparing"
-"$program" pareto "$folder/model" "${task[@]}" --report "$folder/report.html" --keep "$folder/small" --margin "$margin"
+"$program" pareto "$folder/model" "${task[@]}" --report "$folder/report.html" --keep "$folder/small" \
+  --margin "$margin" --recover "$recover"
 say "a sample from the original ($(stat -c %s "$folder/model/model.safetensors") bytes)"
 sample "$folder/model"
 say "a sample from the smallest on the front within $margin nats ($(stat -c %s "$folder/small/model.safetensors") bytes)"

@@ -11,6 +11,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kRowsWorthFiltering = 12;
+constexpr size_t kLongText = 40;  // bytes: longer ones are broken into lines
 
 std::string element(std::string_view tag, std::string_view text) {
   return fmt::format("<{0}>{1}</{0}>\n", tag, escape_html(text));
@@ -33,7 +34,7 @@ std::string table_cell(const Column& column, const Json& row, bool numeric) {
   const auto found = row.find(column.name);
   const Json value = found == row.end() ? Json() : *found;
   const std::string text = escape_html(column.text(value));
-  if (!numeric) return "<td>" + text + "</td>";
+  if (!numeric) return (text.size() > kLongText ? "<td class=\"long\">" : "<td>") + text + "</td>";
   // The full value orders rows that look the same when rounded.
   return fmt::format("<td class=\"number\" data-value=\"{}\">{}</td>", value.is_number() ? value.dump() : "",
                      text);

@@ -43,6 +43,7 @@ class Comparison {
     for (const auto& candidate : plan_) {
       if (rows_.empty() || is_tried(candidate, rows_.back())) {
         rows_.push_back(row(candidate));
+        if (is_made(rows_.back())) rows_.back()["model"] = ledger_->model_folder(candidate).string();
         candidates_.push_back(candidate);
       }
       advance(row_work(candidate));

@@ -65,10 +65,7 @@ fs::path Ledger::model_folder(const Candidate& candidate) const {
 std::optional<Json> Ledger::row(const Candidate& candidate) const {
   auto kept = work_.find(candidate.method, identity(candidate));
   if (!kept || !is_made(*kept)) return kept;
-  const auto folder = model_folder(candidate);
-  if (!fs::exists(folder / "model.safetensors")) return std::nullopt;
-  (*kept)["model"] = folder.string();
-  return kept;
+  return fs::exists(model_folder(candidate) / "model.safetensors") ? kept : std::nullopt;
 }
 
 void Ledger::keep_row(const Candidate& candidate, const Json& row) const {

@@ -1,5 +1,7 @@
 #include "formwork/transforms/compare/quality.h"
 
+#include "formwork/data/text_corpus.h"
+
 namespace formwork {
 namespace {
 
