@@ -16,14 +16,20 @@
         labelFontSize: 12, titleFontSize: 13, titleFontWeight: 500, titlePadding: 10, tickCount: 8,
       },
       legend: {labelColor: text, titleColor: faint, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500},
-      style: {front: {color: faint, stroke: faint}, label: {color: text, fill: text, fontSize: 12}},
+      style: {
+        front: {color: faint, stroke: faint},
+        label: {color: text, fill: text, fontSize: 12},
+        mark: {color: text, stroke: text, strokeWidth: 1.8},
+        mark_label: {color: text, fill: text, fontSize: 12, fontWeight: 600},
+      },
       text: {color: text},
     };
   }
 
-  async function draw(figure) {
-    const spec = JSON.parse(figure.querySelector('script').textContent);
-    const plot = figure.querySelector('.plot');
+  async function draw(view) {
+    if (view.hidden) return;
+    const spec = JSON.parse(view.querySelector('script').textContent);
+    const plot = view.querySelector('.plot');
     try {
       await vegaEmbed(plot, spec, {
         mode: 'vega-lite', renderer: 'svg', ast: true, config: theme(),
@@ -36,8 +42,14 @@
   }
 
   const figures = [...document.querySelectorAll('figure.chart')];
-  const drawAll = () => figures.forEach(draw);
+  const drawAll = () => document.querySelectorAll('figure.chart .view').forEach(draw);
   for (const figure of figures) {
+    const views = [...figure.querySelectorAll('.view')];
+    const selector = figure.querySelector('select');
+    // A chart takes its width when it is drawn, so a hidden one waits until it is chosen.
+    const choose = () => views.forEach((view, index) => { view.hidden = index !== (selector?.selectedIndex ?? 0); });
+    choose();
+    selector?.addEventListener('change', () => { choose(); views.forEach(draw); });
     const hint = document.createElement('div');
     hint.className = 'hint';
     hint.textContent = 'Drag to pan, Ctrl + wheel to zoom, double-click to reset. ' +

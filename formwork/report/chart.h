@@ -29,12 +29,14 @@ struct ScatterOptions {
   std::string label = {};                 // column written beside the points of the front; empty: none
   std::vector<std::string> tooltip = {};  // columns shown on hovering; empty: all
   std::vector<size_t> front = {};         // rows joined by a line, as pareto_front gives them
+  std::vector<size_t> marked = {};        // rows ringed by a diamond, with their label
+  std::string shape = {};                 // column whose text gives the points' shapes; empty: circles
   bool log_x = false, log_y = false;
   std::string caption = {};
 };
 
 // One point a row; rows without a finite number (on a logarithmic axis: a positive one) for both are left
-// out. Throws for a name that is no column and for a front that names no row.
+// out. Throws for a name that is no column and for a front or mark that names no row.
 Chart scatter_chart(const Table& table, const ScatterOptions& options);
 
 struct LineOptions {

@@ -11,6 +11,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kRowsWorthFiltering = 12;
+constexpr size_t kLongText = 40;  // bytes: longer ones are broken into lines
 
 std::string element(std::string_view tag, std::string_view text) {
   return fmt::format("<{0}>{1}</{0}>\n", tag, escape_html(text));
@@ -33,7 +34,7 @@ std::string table_cell(const Column& column, const Json& row, bool numeric) {
   const auto found = row.find(column.name);
   const Json value = found == row.end() ? Json() : *found;
   const std::string text = escape_html(column.text(value));
-  if (!numeric) return "<td>" + text + "</td>";
+  if (!numeric) return (text.size() > kLongText ? "<td class=\"long\">" : "<td>") + text + "</td>";
   // The full value orders rows that look the same when rounded.
   return fmt::format("<td class=\"number\" data-value=\"{}\">{}</td>", value.is_number() ? value.dump() : "",
                      text);
@@ -58,6 +59,20 @@ std::string table_body(const Table& table) {
     out += "</tr>\n";
   }
   return out + "</tbody>\n";
+}
+
+std::string filter_and_table(const Table& table) {
+  std::string out;
+  if (table.rows().size() > kRowsWorthFiltering)
+    out += "<input type=\"search\" placeholder=\"Filter rows\" aria-label=\"Filter rows\">\n";
+  return out + "<div class=\"scroll\"><table>\n" + table_head(table) + table_body(table) + "</table></div>";
+}
+
+std::string plot_of(const Chart& chart) {
+  return fmt::format(
+      "<div class=\"view\"><div class=\"plot\" role=\"img\" aria-label=\"{}\"></div>\n"
+      "<script type=\"application/json\">{}</script>\n<figcaption>{}</figcaption></div>\n",
+      escape_html(chart.title), script_json(chart.spec), escape_html(chart.caption));
 }
 
 }  // namespace
@@ -122,21 +137,29 @@ Page& Page::settings(const Json& settings) {
 }
 
 Page& Page::chart(const Chart& chart) {
-  body_ += fmt::format(
-      "<figure class=\"chart\"><h3>{0}</h3>\n<div class=\"plot\" role=\"img\" aria-label=\"{0}\"></div>\n"
-      "<script type=\"application/json\">{1}</script>\n<figcaption>{2}</figcaption></figure>\n",
-      escape_html(chart.title), script_json(chart.spec), escape_html(chart.caption));
+  body_ += "<figure class=\"chart\">" + element("h3", chart.title) + plot_of(chart) + "</figure>\n";
+  return *this;
+}
+
+Page& Page::charts(const std::vector<Chart>& charts, std::string_view title) {
+  body_ += "<figure class=\"chart\">" + element("h3", title) + "<select aria-label=\"Chart\">\n";
+  for (const Chart& chart : charts) body_ += element("option", chart.title);
+  body_ += "</select>\n";
+  for (const Chart& chart : charts) body_ += plot_of(chart);
+  body_ += "</figure>\n";
   return *this;
 }
 
 Page& Page::table(const Table& table, std::string_view title) {
   body_ += "<section class=\"table\">\n";
   if (!title.empty()) body_ += element("h3", title);
-  if (table.rows().size() > kRowsWorthFiltering) {
-    body_ += "<input type=\"search\" placeholder=\"Filter rows\" aria-label=\"Filter rows\">\n";
-  }
-  body_ += "<div class=\"scroll\"><table>\n" + table_head(table) + table_body(table) +
-           "</table></div></section>\n";
+  body_ += filter_and_table(table) + "</section>\n";
+  return *this;
+}
+
+Page& Page::folded_table(const Table& table, std::string_view title) {
+  body_ += "<section class=\"table\"><details>" + element("summary", title) + filter_and_table(table) +
+           "</details></section>\n";
   return *this;
 }
 

@@ -28,8 +28,12 @@ class Page {
   // What was in force: names and values, nested objects with dotted names. Throws when it is no object.
   Page& settings(const nlohmann::ordered_json& settings);
   Page& chart(const Chart& chart);
+  // Several charts in one place: a selector with their titles shows one at a time, the first at the start.
+  Page& charts(const std::vector<Chart>& charts, std::string_view title);
   // A click on a heading sorts; tables of more than twelve rows have a field that filters them.
   Page& table(const Table& table, std::string_view title = {});
+  // The same behind its title, opened by a click.
+  Page& folded_table(const Table& table, std::string_view title);
 
   std::string html() const;
   // Replaces `path` in one step: a reader sees the old page or the new one.

@@ -203,7 +203,7 @@ void Edit::record(const std::string& transform, const Json& options) {
 }
 
 std::shared_ptr<Model> Edit::finish() {
-  if (!changed_) fail("the transform changed nothing");
+  if (!changed_) throw NothingChanged("the transform changed nothing");
   auto model = build_model(spec_, model_->inventory().seed, at::kFloat, /*allocate=*/false);
   load_tensors(*model, tensors_, "after surgery");
   return model;

@@ -9,6 +9,12 @@
 
 namespace formwork {
 
+// A transform left its model as it was: a mistake in its options, never a result.
+class NothingChanged : public Error {
+ public:
+  using Error::Error;
+};
+
 class Edit {
  public:
   explicit Edit(const Model& model);

@@ -1,5 +1,7 @@
 #include "formwork/transforms/transform.h"
 
+#include <set>
+
 namespace formwork {
 
 FORMWORK_KIND(Transform);
@@ -58,6 +60,23 @@ std::vector<LinearMap*> block_maps(const Model& model) {
   for (auto* map : model.inventory().maps)
     if (why_not_block_map(*map).empty()) maps.push_back(map);
   return maps;
+}
+
+BlockSize block_size(const Model& before, const Model& after) {
+  BlockSize size;
+  std::set<std::string> paths;
+  for (const auto* map : block_maps(before)) {
+    paths.insert(map->path());
+    size.weights += static_cast<double>(map->in() * map->out());
+  }
+  for (const auto* map : after.inventory().maps)
+    if (paths.count(map->path())) size.bytes += static_cast<double>(map->bytes());
+  return size;
+}
+
+Budget bits_budget(double asked, const Model& before, const Model& after) {
+  const auto size = block_size(before, after);
+  return {"bits a block weight", asked, 8 * size.bytes / size.weights};
 }
 
 std::vector<Slot> input_taps(const std::vector<LinearMap*>& maps) {

@@ -23,6 +23,12 @@ struct TransformResult {
   Json report = Json::object();  // what was done, map by map
 };
 
+// What a method was asked to save and what it saved, in its own measure.
+struct Budget {
+  std::string measure;
+  double asked = 0, reached = 0;
+};
+
 class Transform {
  public:
   static const char* kind() { return "transforms"; }
@@ -32,6 +38,10 @@ class Transform {
   virtual TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) = 0;
   // Options at several budgets, mildest first, for comparisons.
   virtual std::vector<Json> budgets() const = 0;
+  // Of a result of apply(); nothing where the options ask for no amount.
+  virtual std::optional<Budget> budget(const Model& before, const TransformResult& made) const {
+    return std::nullopt;
+  }
 };
 
 template <>
@@ -59,6 +69,13 @@ std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, c
 std::vector<LinearMap*> block_maps(const Model& model);
 // Why a map is none of them; empty for a block map.
 std::string why_not_block_map(const LinearMap& map);
+// Bytes in `after` of the block maps of `before`, as stored, and the number of their weights in `before`.
+struct BlockSize {
+  double bytes = 0, weights = 0;
+};
+BlockSize block_size(const Model& before, const Model& after);
+// Bits a block weight, scales and maps that stay dense included.
+Budget bits_budget(double asked, const Model& before, const Model& after);
 std::vector<Slot> input_taps(const std::vector<LinearMap*>& maps);
 
 // W of a map; an entry that is not finite is an error that names the map and the row.

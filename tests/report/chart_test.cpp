@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "formwork/core/error.h"
+#include "formwork/report/label_places.h"
 
 namespace formwork {
 namespace {
@@ -93,6 +96,41 @@ TEST(ScatterChart, DrawsTheFrontAsALine) {
   EXPECT_EQ(spec.at("datasets").at("front").size(), 2u);
   options.front = {7};
   EXPECT_THROW(scatter_chart(sizes(), options), Error);
+}
+
+TEST(ScatterChart, MarksRowsOnTopAndGivesShapes) {
+  ScatterOptions options = size_and_loss();
+  options.marked = {0};
+  options.front = {0, 1};
+  options.label = "name";
+  options.shape = "family";
+  const Json spec = scatter_chart(sizes(), options).spec;
+  ASSERT_EQ(spec.at("layer").size(), 5u);
+  EXPECT_EQ(spec.at("layer")[3].at("mark").at("shape"), "diamond");
+  EXPECT_EQ(spec.at("layer")[1].at("encoding").at("shape").at("field"), "shape");
+  EXPECT_EQ(spec.at("datasets").at("points")[1].at("shape"), "sparse");
+  // The label of a row that is marked and on the front stands once.
+  EXPECT_EQ(spec.at("datasets").at("marked")[0].at("label"), "a");
+  EXPECT_EQ(spec.at("datasets").at("front")[1].at("label"), "");
+  options.marked = {9};
+  EXPECT_THROW(scatter_chart(sizes(), options), Error);
+}
+
+TEST(Labels, KeepApartOrAreLeftOut) {
+  const auto far = place_labels({{0.1, 0.5, "first"}, {0.5, 0.5, "second"}});
+  EXPECT_TRUE(far[0].shown && far[1].shown);
+  EXPECT_TRUE(far[0].right && far[0].above);
+  // At one place there are four corners and no fifth.
+  const auto crowd = place_labels(std::vector<LabelledPoint>(5, {0.5, 0.5, "a label"}));
+  std::set<std::pair<bool, bool>> corners;
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_TRUE(crowd[i].shown);
+    corners.insert({crowd[i].right, crowd[i].above});
+  }
+  EXPECT_EQ(corners.size(), 4u);
+  EXPECT_FALSE(crowd[4].shown);
+  // At the right edge a label stands on the left.
+  EXPECT_FALSE(place_labels({{1, 0.5, "a label"}})[0].right);
 }
 
 TEST(ScatterChart, NamesTheNearestColumn) {

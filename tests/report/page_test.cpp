@@ -78,6 +78,23 @@ TEST(Page, NumbersSortByTheirFullValue) {
   EXPECT_NE(html.find("data-value=\"1.23456\">1.2</td>"), std::string::npos);
 }
 
+TEST(Page, OneChartOfSeveralIsChosen) {
+  const Chart chart = scatter_chart(hostile_table(), {.title = "<one>", .x = "x", .y = "y"});
+  const std::string html = Page("p").charts({chart, chart}, "both").html();
+  EXPECT_EQ(count(html, "<option>&lt;one&gt;</option>"), 2u);
+  EXPECT_EQ(count(html, "<div class=\"view\">"), 2u);
+  EXPECT_EQ(count(html, "<figure class=\"chart\">"), 1u);
+}
+
+TEST(Page, LongTextsMayBreakAndTablesMayBeFolded) {
+  Table table({{"reason"}});
+  table.add({{"reason", std::string(60, 'x')}});
+  table.add({{"reason", "short"}});
+  const std::string html = Page("p").folded_table(table, "why").html();
+  EXPECT_EQ(count(html, "<td class=\"long\">"), 1u);
+  EXPECT_NE(html.find("<details><summary>why</summary>"), std::string::npos);
+}
+
 TEST(Page, SettingsAreNamedWithDots) {
   const std::string html = Page("p").settings({{"model", {{"width", 64}}}}).html();
   EXPECT_NE(html.find("<dt>model.width</dt>\n<dd>64</dd>"), std::string::npos);

@@ -68,6 +68,11 @@ class Greenformers final : public Transform {
       fail("greenformers: rank {} is neither a whole number nor a share below 1", options.rank);
   }
   std::vector<Json> budgets() const override { return {{{"rank", 0.75}}, {{"rank", 0.5}}, {{"rank", 0.25}}}; }
+  std::optional<Budget> budget(const Model& before, const TransformResult& made) const override {
+    if (options_.rank >= 1) return std::nullopt;
+    const double kept = block_size(before, *made.model).bytes / block_size(before, before).bytes;
+    return Budget{"share of block weights kept", options_.rank, kept};
+  }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     return replace_block_maps(model, "greenformers", options_json(options_),
                               [&](LinearMap& map) { return factorize(map); });

@@ -29,6 +29,11 @@ class Lord final : public Transform {
   std::vector<Json> budgets() const override {
     return {{{"ratio", 0.1}}, {{"ratio", 0.2}}, {{"ratio", 0.3}}};
   }
+  std::optional<Budget> budget(const Model& before, const TransformResult& made) const override {
+    if (options_.rank > 0) return std::nullopt;
+    const double kept = block_size(before, *made.model).bytes / block_size(before, before).bytes;
+    return Budget{"share of block weights removed", options_.ratio, 1 - kept};
+  }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) override;
 
  private:

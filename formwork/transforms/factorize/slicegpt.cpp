@@ -15,6 +15,15 @@ std::vector<Json> SliceGpt::budgets() const {
   return {{{"sparsity", 0.1}}, {{"sparsity", 0.2}}, {{"sparsity", 0.3}}};
 }
 
+std::optional<Budget> SliceGpt::budget(const Model& before, const TransformResult& made) const {
+  if (!options_.schedule.empty()) return std::nullopt;
+  const auto width = static_cast<double>(before.inventory().axes.at("residual").size);
+  double kept = 0;
+  for (const auto& position : made.report.at("positions")) kept += position.at("kept").get<double>();
+  const auto positions = static_cast<double>(made.report.at("positions").size());
+  return Budget{"share of channels deleted", options_.sparsity, 1 - kept / (width * positions)};
+}
+
 int64_t SliceGpt::kept(int64_t width, size_t position, size_t positions) const {
   if (position + 1 == positions && !options_.slice_head && !options_.shared_basis) return width;
   double sparsity = options_.sparsity;

@@ -31,6 +31,7 @@ class SliceGpt final : public Transform {
   explicit SliceGpt(const Options& options) : options_(options) {}
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) override;
   std::vector<Json> budgets() const override;
+  std::optional<Budget> budget(const Model& before, const TransformResult& made) const override;
 
  private:
   int64_t kept(int64_t width, size_t position, size_t positions) const;

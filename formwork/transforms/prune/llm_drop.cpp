@@ -33,6 +33,10 @@ class LlmDrop final : public Transform {
   std::vector<Json> budgets() const override {
     return {{{"target", "attn"}, {"n", 1}}, {{"target", "all"}, {"n", 2}}, {{"target", "all"}, {"n", 4}}};
   }
+  std::optional<Budget> budget(const Model&, const TransformResult& made) const override {
+    return Budget{options_.target == "block" ? "layers dropped" : "sub-blocks dropped",
+                  static_cast<double>(options_.n), static_cast<double>(made.report.at("dropped").size())};
+  }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) override;
 
  private:

@@ -10,6 +10,9 @@ class Magnitude final : public Transform {
   using Options = PruneOptions;
   explicit Magnitude(const Options& options) : options_(options) {}
   std::vector<Json> budgets() const override { return prune_budgets(); }
+  std::optional<Budget> budget(const Model&, const TransformResult& made) const override {
+    return prune_budget(options_, made);
+  }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     return replace_block_maps(model, "magnitude", options_json(options_), [&](LinearMap& map) {
       return prune_map(map, finite_weight(map).abs(), options_, /*by_row=*/false);

@@ -6,6 +6,17 @@ namespace formwork {
 
 std::vector<Json> prune_budgets() { return {{{"sparsity", 0.3}}, {{"sparsity", 0.5}}, {{"n", 2}, {"m", 4}}}; }
 
+Budget prune_budget(const PruneOptions& options, const TransformResult& made) {
+  double kept = 0, all = 0;
+  for (const auto& row : made.report.at("maps")) {
+    kept += row.value("kept", 0.0);
+    all += row.value("of", 0.0);
+  }
+  const double asked =
+      options.n > 0 ? 1 - static_cast<double>(options.n) / static_cast<double>(options.m) : options.sparsity;
+  return {"share of zero weights", asked, 1 - kept / all};
+}
+
 Replacement prune_map(LinearMap& map, const Tensor& scores, const PruneOptions& options, bool by_row) {
   const auto weight = map.dense();
   Replacement made;

@@ -16,6 +16,8 @@ struct PruneOptions {
 };
 
 std::vector<Json> prune_budgets();
+// Share of zeros among the weights of the maps that were pruned.
+Budget prune_budget(const PruneOptions& options, const TransformResult& made);
 // The masked map that keeps the highest scores [out, in] of a map.
 Replacement prune_map(LinearMap& map, const Tensor& scores, const PruneOptions& options, bool by_row);
 

@@ -12,6 +12,9 @@ class Wanda final : public Transform {
   using Options = PruneOptions;
   explicit Wanda(const Options& options) : options_(options) {}
   std::vector<Json> budgets() const override { return prune_budgets(); }
+  std::optional<Budget> budget(const Model&, const TransformResult& made) const override {
+    return prune_budget(options_, made);
+  }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) override {
     const auto moments = collect_moments(*model, data, input_taps(block_maps(*model)), /*with_outer=*/false);
     return replace_block_maps(model, "wanda", options_json(options_), [&](LinearMap& map) {

@@ -35,6 +35,9 @@ class Gptq final : public Transform {
   };
   explicit Gptq(const Options& options) : options_(options) {}
   std::vector<Json> budgets() const override { return {{{"group", 32}}, {{"group", 64}}, {{"group", 128}}}; }
+  std::optional<Budget> budget(const Model& before, const TransformResult& made) const override {
+    return bits_budget(4, before, *made.model);
+  }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) override;
 
  private:

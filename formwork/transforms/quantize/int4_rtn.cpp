@@ -18,6 +18,9 @@ class Int4Rtn final : public Transform {
   };
   explicit Int4Rtn(const Options& options) : options_(options) {}
   std::vector<Json> budgets() const override { return {{{"group", 32}}, {{"group", 64}}, {{"group", 128}}}; }
+  std::optional<Budget> budget(const Model& before, const TransformResult& made) const override {
+    return bits_budget(4, before, *made.model);
+  }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     return replace_block_maps(model, "int4_rtn", options_json(options_), [&](LinearMap& map) {
       if (options_.group % 8 != 0 || map.in() % options_.group != 0)

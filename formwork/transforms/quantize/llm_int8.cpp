@@ -27,6 +27,9 @@ class LlmInt8 final : public Transform {
       if (!pattern.is_string()) fail("llm_int8: option 'skip' holds {}, expected a pattern", pattern.dump());
   }
   std::vector<Json> budgets() const override { return {{{"threshold", 6.0}}, {{"threshold", 0.0}}}; }
+  std::optional<Budget> budget(const Model& before, const TransformResult& made) const override {
+    return bits_budget(8, before, *made.model);
+  }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     return replace_block_maps(model, "llm_int8", options_json(options_), [&](LinearMap& map) {
       for (const auto& pattern : options_.skip)
