@@ -43,11 +43,14 @@ std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, c
   return moments;
 }
 
+bool is_block_role(Role role) {
+  return role != Role::embed && role != Role::head && role != Role::shortcut && role != Role::router &&
+         role != Role::conv;
+}
+
 std::string why_not_block_map(const LinearMap& map) {
-  const Role role = map.role();
-  if (role == Role::embed || role == Role::head || role == Role::shortcut || role == Role::router ||
-      role == Role::conv)
-    return fmt::format("a map of role '{}' stays as it is", role_name(role));
+  if (!is_block_role(map.role()))
+    return fmt::format("a map of role '{}' stays as it is", role_name(map.role()));
   if (map.type() != "dense") return fmt::format("expected a dense map, found '{}'", map.type());
   if (map.banks() > 0) return fmt::format("a bank of {} matrices", map.banks());
   return {};

@@ -51,6 +51,8 @@ struct Moments {
 std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, const std::vector<Slot>& taps,
                                         bool with_outer);
 
+// Whether maps of this role belong to the blocks: not embedding, head, shortcuts, routers and convolutions.
+bool is_block_role(Role role);
 // The maps of a model's blocks: every map but embedding, head and shortcuts, that is a single dense matrix.
 std::vector<LinearMap*> block_maps(const Model& model);
 // Why a map is none of them; empty for a block map.

@@ -2,7 +2,7 @@
 
 #include "formwork/kernels/cpu/int4.h"
 #include "formwork/linear/quantized/int4.h"
-#include "formwork/linear/quantized/int8.h"
+#include "formwork/linear/quantized/int8_codes.h"
 #include "one_map.h"
 
 namespace formwork {

@@ -1,5 +1,5 @@
-// 4-bit linear map: y = x W^T + b with codes of half a byte, multiplied without unpacking in float inference
-// and by the dequantized matrix otherwise. Source of the format: GPTQ (Frantar et al., 2022).
+// 4-bit linear map: y = x W^T + b with codes of half a byte, multiplied as they are stored in float
+// inference and by the dequantized matrix otherwise. Source of the format: GPTQ (Frantar et al., 2022).
 #include "formwork/linear/quantized/int4.h"
 
 #include "formwork/kernels/cpu/int4.h"
@@ -41,11 +41,6 @@ void check_group(int64_t in, int64_t group, const std::string& where) {
 // [out, groups, group / 2] -> [out, groups, group].
 Tensor unpacked(const Tensor& codes) {
   return at::stack({codes.bitwise_and(15), codes.bitwise_right_shift(4)}, -1).flatten(-2);
-}
-
-std::vector<float> floats(const Tensor& tensor) {
-  const auto flat = tensor.to(at::kFloat).contiguous();
-  return {flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel()};
 }
 
 class Int4Linear final : public LinearMap {
@@ -92,31 +87,23 @@ class Int4Linear final : public LinearMap {
       return at::linear(x, dense(ctx).to(x.scalar_type()), bias);
     if (x.dim() == 0 || x.size(-1) != in())
       fail("{}: expected inputs of width {}, found [{}]", path(), in(), fmt::join(x.sizes(), ", "));
-    const auto packed = pack(ctx);
     auto sizes = x.sizes().vec();
     sizes.back() = out();
     auto y = at::empty(sizes, at::kFloat);
     const auto flat = x.reshape({-1, in()}).contiguous();
     const auto b = bias.defined() ? bias.to(at::kFloat).contiguous() : Tensor();
-    if (flat.size(0) > 0)
-      int4_linear(flat.const_data_ptr<float>(), flat.size(0), in(), *packed,
-                  b.defined() ? b.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
+    const auto codes = ctx.value(*codes_).contiguous(), zero = ctx.value(*zero_).contiguous(),
+               scale = ctx.value(*scale_).to(at::kFloat).contiguous();
+    int4_linear(flat.const_data_ptr<float>(), flat.size(0), in(),
+                {out(), in(), group_, codes.const_data_ptr<uint8_t>(), scale.const_data_ptr<float>(),
+                 zero.const_data_ptr<uint8_t>()},
+                b.defined() ? b.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
     return y;
   }
 
  private:
-  std::shared_ptr<const Int4PackedWeight> pack(Context& ctx) {
-    const auto &codes = ctx.value(*codes_), &scale = ctx.value(*scale_), &zero = ctx.value(*zero_);
-    return packed_.get({codes, scale, zero}, [&] {
-      const auto each = unpacked(codes).contiguous();
-      const uint8_t* first = each.const_data_ptr<uint8_t>();
-      return int4_pack({out(), in(), group_, {first, first + each.numel()}, floats(scale), floats(zero)});
-    });
-  }
-
   int64_t group_;
   Param *codes_, *scale_, *zero_;
-  MadeFrom<Int4PackedWeight> packed_;
 };
 
 FORMWORK_PART(LinearMap, Int4Linear, "int4", "4-bit codes with a scale and a zero for each group of inputs");
