@@ -13,13 +13,6 @@ void run_calibration(Model& model, const Calibration& data, TapBoard& board) {
   }
 }
 
-Tensor real_tokens(const Context& ctx, const Tensor& x) {
-  const auto flat = x.reshape({-1, x.size(-1)});
-  if (!ctx.layout || x.dim() < 3) return flat;
-  const auto keep = ctx.layout->keep(x.size(1));
-  return keep.defined() ? flat.index({keep.reshape(-1)}) : flat;
-}
-
 void Moments::add(const Tensor& x, bool with_outer) {
   const auto wide = x.to(at::kDouble);
   const auto plus = [](Tensor& total, const Tensor& part) { total = total.defined() ? total + part : part; };

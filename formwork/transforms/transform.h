@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "formwork/core/catalog.h"
+#include "formwork/tap/real_tokens.h"
 #include "formwork/transforms/edit.h"
 
 namespace formwork {
@@ -35,9 +36,6 @@ class Transform {
 
 // Runs the model over the data without gradients, with a board that delivers to the listeners.
 void run_calibration(Model& model, const Calibration& data, TapBoard& board);
-
-// x [B, T, D] (or [N, D]) at a tap, without padding tokens -> [N, D].
-Tensor real_tokens(const Context& ctx, const Tensor& x);
 
 // Sums over the real tokens [N, D] that reach a tap, in double.
 struct Moments {

@@ -61,6 +61,16 @@ TEST(Int4, LinearEqualsTheProductOfTheValues) {
   }
 }
 
+TEST(Int4, DequantizesAnyRows) {
+  at::manual_seed(2);
+  for (const int64_t group : {8, 16, 24, 32, 64}) {
+    const Weight weight(37, 192, group);
+    auto rows = at::empty({20, 192});
+    int4_dequantize(weight.raw(), 11, 20, rows.data_ptr<float>());
+    EXPECT_LT((rows - weight.value().narrow(0, 11, 20)).abs().max().item<double>(), 1e-5) << group;
+  }
+}
+
 TEST(Int4, RefusesGroupsThatDoNotDivide) {
   const float x[48] = {};
   float y = 0;

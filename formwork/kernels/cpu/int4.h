@@ -2,7 +2,7 @@
 // stored, without unpacking them to memory:
 //
 //   W[o, i] = scale[o, g] (code[o, i] - zero[o, g]),   g = i / group,   code in [0, 15]
-//   y[n, o] = sum_g scale[o, g] (sum_{i in g} x[n, i] code[o, i] - zero[o, g] sum_{i in g} x[n, i]) + bias[o]
+//   y[n, o] = sum_i x[n, i] W[o, i] + bias[o]
 //
 // Source: the group quantization of GPTQ: Accurate Post-Training Quantization (2022).
 #pragma once
@@ -23,5 +23,8 @@ struct Int4Weight {
 // multiple of 8 or does not divide I.
 void int4_linear(const float* x, int64_t rows, int64_t stride, const Int4Weight& weight, const float* bias,
                  float* y);
+
+// values [count, I]: the rows of W from `first` on. Many rows of x multiply by these in parts.
+void int4_dequantize(const Int4Weight& weight, int64_t first, int64_t count, float* values);
 
 }  // namespace formwork

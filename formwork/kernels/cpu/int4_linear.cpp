@@ -7,100 +7,90 @@
 #include "formwork/kernels/cpu/int4.h"
 #include "formwork/kernels/cpu/parallel.h"
 
-#ifndef FORMWORK_INT4_ROWS
-#define FORMWORK_INT4_ROWS
-namespace formwork {
-
-// Inputs of one product: x [rows, I] with each run of 2 L inputs as L even ones and then L odd ones, where L
-// is what int4_run returns; group_sums [rows, I / group] are the sums of x that the zero points multiply.
-struct Int4Rows {
-  const float* x;
-  const float* group_sums;
-  int64_t rows;
-};
-inline constexpr int64_t kInt4Outputs = 4;  // that share a pass over x
-}  // namespace formwork
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace formwork {
 namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The low halves of the bytes as floats, then the high halves.
+// One group's grid: value = code * scale + shift.
 template <class D>
-HWY_INLINE void halves(D d, const uint8_t* codes, hn::Vec<D>& even, hn::Vec<D>& odd) {
+struct Grid {
+  hn::Vec<D> scale, shift;
+  Grid(D d, const Int4Weight& w, int64_t at)
+      : scale(hn::Set(d, w.scales[at])), shift(hn::Set(d, -w.scales[at] * static_cast<float>(w.zeros[at]))) {}
+};
+
+// The values of the low halves of the bytes (even inputs) and of the high halves.
+template <class D>
+HWY_INLINE void values(D d, const Grid<D>& grid, const uint8_t* codes, hn::Vec<D>& even, hn::Vec<D>& odd) {
   const hn::RebindToUnsigned<D> du;
   const hn::RebindToSigned<D> di;
   const hn::Rebind<uint8_t, D> d8;
   const auto bytes = hn::PromoteTo(du, hn::LoadU(d8, codes));
-  even = hn::ConvertTo(d, hn::BitCast(di, hn::And(bytes, hn::Set(du, 15u))));
-  odd = hn::ConvertTo(d, hn::BitCast(di, hn::ShiftRight<4>(bytes)));
+  const auto low = hn::ConvertTo(d, hn::BitCast(di, hn::And(bytes, hn::Set(du, 15u))));
+  const auto high = hn::ConvertTo(d, hn::BitCast(di, hn::ShiftRight<4>(bytes)));
+  even = hn::MulAdd(low, grid.scale, grid.shift);
+  odd = hn::MulAdd(high, grid.scale, grid.shift);
 }
 
-// kRows rows of x against kOutputs rows of W from output o: y [kRows][kOutputs].
+// kRows rows of x, [kRows, I] with each run of 2 L inputs as L even ones and then L odd ones (L lanes),
+// against kOutputs rows of W from output o: y [kRows][w.outputs].
 template <int kLanes, int kRows, int kOutputs>
-void tile(const Int4Rows& in, const Int4Weight& w, int64_t o, float* y) {
+void tile(const float* x, const Int4Weight& w, int64_t o, const float* bias, float* y) {
   const hn::CappedTag<float, kLanes> d;
+  using D = hn::CappedTag<float, kLanes>;
   const int64_t lanes = hn::Lanes(d), groups = w.inputs / w.group;
-  hn::Vec<decltype(d)> total[kRows][kOutputs];
+  hn::Vec<D> sum[kRows][kOutputs];
   for (int r = 0; r < kRows; ++r)
-    for (int j = 0; j < kOutputs; ++j) total[r][j] = hn::Zero(d);
-  for (int64_t g = 0; g < groups; ++g) {
-    hn::Vec<decltype(d)> sum[kRows][kOutputs];
-    for (int r = 0; r < kRows; ++r)
-      for (int j = 0; j < kOutputs; ++j) sum[r][j] = hn::Zero(d);
-    for (int64_t i = g * w.group; i < (g + 1) * w.group; i += 2 * lanes)
-      for (int j = 0; j < kOutputs; ++j) {
-        hn::Vec<decltype(d)> even, odd;
-        halves(d, w.codes + ((o + j) * w.inputs + i) / 2, even, odd);
+    for (int j = 0; j < kOutputs; ++j) sum[r][j] = hn::Zero(d);
+  for (int64_t g = 0; g < groups; ++g)
+    for (int j = 0; j < kOutputs; ++j) {
+      const Grid<D> grid(d, w, (o + j) * groups + g);
+      const uint8_t* codes = w.codes + (o + j) * w.inputs / 2;
+      for (int64_t i = g * w.group; i < (g + 1) * w.group; i += 2 * lanes) {
+        hn::Vec<D> even, odd;
+        values(d, grid, codes + i / 2, even, odd);
         for (int r = 0; r < kRows; ++r) {
-          const float* x = in.x + r * w.inputs + i;
-          sum[r][j] = hn::MulAdd(hn::LoadU(d, x), even, sum[r][j]);
-          sum[r][j] = hn::MulAdd(hn::LoadU(d, x + lanes), odd, sum[r][j]);
+          sum[r][j] = hn::MulAdd(hn::LoadU(d, x + r * w.inputs + i), even, sum[r][j]);
+          sum[r][j] = hn::MulAdd(hn::LoadU(d, x + r * w.inputs + i + lanes), odd, sum[r][j]);
         }
       }
-    for (int j = 0; j < kOutputs; ++j) {
-      const auto scale = hn::Set(d, w.scales[(o + j) * groups + g]);
-      for (int r = 0; r < kRows; ++r) total[r][j] = hn::MulAdd(scale, sum[r][j], total[r][j]);
     }
-  }
   for (int r = 0; r < kRows; ++r)
-    for (int j = 0; j < kOutputs; ++j) {
-      float shift = 0;
-      for (int64_t g = 0; g < groups; ++g) {
-        const int64_t at = (o + j) * groups + g;
-        shift += w.scales[at] * static_cast<float>(w.zeros[at]) * in.group_sums[r * groups + g];
-      }
-      y[r * kOutputs + j] = hn::GetLane(hn::SumOfLanes(d, total[r][j])) - shift;
-    }
+    for (int j = 0; j < kOutputs; ++j)
+      y[r * w.outputs + o + j] = hn::GetLane(hn::SumOfLanes(d, sum[r][j])) + (bias ? bias[o + j] : 0.0f);
 }
 
 template <int kLanes, int kOutputs>
-void strip(Int4Rows in, const Int4Weight& w, int64_t o, const float* bias, float* y) {
-  const int64_t groups = w.inputs / w.group;
-  float part[4 * kOutputs];
-  for (int64_t n = 0; n < in.rows;) {
-    const int64_t count = n + 4 <= in.rows ? 4 : 1;
-    const Int4Rows at{in.x + n * w.inputs, in.group_sums + n * groups, count};
-    if (count == 4)
-      tile<kLanes, 4, kOutputs>(at, w, o, part);
-    else
-      tile<kLanes, 1, kOutputs>(at, w, o, part);
-    for (int64_t r = 0; r < count; ++r)
-      for (int64_t j = 0; j < kOutputs; ++j)
-        y[(n + r) * w.outputs + o + j] = part[r * kOutputs + j] + (bias ? bias[o + j] : 0.0f);
-    n += count;
-  }
+void strip(const float* x, int64_t rows, const Int4Weight& w, int64_t o, const float* bias, float* y) {
+  int64_t n = 0;
+  for (; n + 4 <= rows; n += 4) tile<kLanes, 4, kOutputs>(x + n * w.inputs, w, o, bias, y + n * w.outputs);
+  for (; n < rows; ++n) tile<kLanes, 1, kOutputs>(x + n * w.inputs, w, o, bias, y + n * w.outputs);
 }
 
 template <int kLanes>
-void outputs_with(const Int4Rows& in, const Int4Weight& w, int64_t begin, int64_t end, const float* bias,
-                  float* y) {
+void outputs_with(const float* x, int64_t rows, const Int4Weight& w, int64_t begin, int64_t end,
+                  const float* bias, float* y) {
   int64_t o = begin;
-  for (; o + kInt4Outputs <= end; o += kInt4Outputs) strip<kLanes, kInt4Outputs>(in, w, o, bias, y);
-  for (; o < end; ++o) strip<kLanes, 1>(in, w, o, bias, y);
+  for (; o + 2 <= end; o += 2) strip<kLanes, 2>(x, rows, w, o, bias, y);
+  for (; o < end; ++o) strip<kLanes, 1>(x, rows, w, o, bias, y);
+}
+
+template <int kLanes>
+void values_with(const Int4Weight& w, int64_t first, int64_t count, float* out) {
+  const hn::CappedTag<float, kLanes> d;
+  using D = hn::CappedTag<float, kLanes>;
+  const int64_t lanes = hn::Lanes(d), groups = w.inputs / w.group;
+  for (int64_t o = first; o < first + count; ++o)
+    for (int64_t g = 0; g < groups; ++g) {
+      const Grid<D> grid(d, w, o * groups + g);
+      for (int64_t i = g * w.group; i < (g + 1) * w.group; i += 2 * lanes) {
+        hn::Vec<D> even, odd;
+        values(d, grid, w.codes + (o * w.inputs + i) / 2, even, odd);
+        hn::StoreInterleaved2(even, odd, d, out + (o - first) * w.inputs + i);
+      }
+    }
 }
 
 // Lanes of the kernel for a group: a run of two vectors must not cross its end.
@@ -110,11 +100,17 @@ int64_t run_lanes(int64_t group) {
   return hn::Lanes(hn::CappedTag<float, 4>());
 }
 
-void multiply(const Int4Rows& in, const Int4Weight& w, int64_t begin, int64_t end, const float* bias,
-              float* y) {
-  if (w.group % 32 == 0) return outputs_with<16>(in, w, begin, end, bias, y);
-  if (w.group % 16 == 0) return outputs_with<8>(in, w, begin, end, bias, y);
-  return outputs_with<4>(in, w, begin, end, bias, y);
+void multiply(const float* x, int64_t rows, const Int4Weight& w, int64_t begin, int64_t end,
+              const float* bias, float* y) {
+  if (w.group % 32 == 0) return outputs_with<16>(x, rows, w, begin, end, bias, y);
+  if (w.group % 16 == 0) return outputs_with<8>(x, rows, w, begin, end, bias, y);
+  return outputs_with<4>(x, rows, w, begin, end, bias, y);
+}
+
+void dequantize(const Int4Weight& w, int64_t first, int64_t count, float* out) {
+  if (w.group % 32 == 0) return values_with<16>(w, first, count, out);
+  if (w.group % 16 == 0) return values_with<8>(w, first, count, out);
+  return values_with<4>(w, first, count, out);
 }
 
 }  // namespace
@@ -127,14 +123,7 @@ namespace formwork {
 
 HWY_EXPORT(run_lanes);
 HWY_EXPORT(multiply);
-
-static std::vector<float> sum_groups(const float* x, int64_t rows, int64_t stride, const Int4Weight& w) {
-  const int64_t groups = w.inputs / w.group;
-  std::vector<float> sums(rows * groups, 0);
-  for (int64_t n = 0; n < rows; ++n)
-    for (int64_t i = 0; i < w.inputs; ++i) sums[n * groups + i / w.group] += x[n * stride + i];
-  return sums;
-}
+HWY_EXPORT(dequantize);
 
 static std::vector<float> even_then_odd(const float* x, int64_t rows, int64_t stride, int64_t inputs,
                                         int64_t lanes) {
@@ -147,16 +136,26 @@ static std::vector<float> even_then_odd(const float* x, int64_t rows, int64_t st
   return turned;
 }
 
+static void check(const Int4Weight& w) {
+  if (w.group < 8 || w.group % 8 != 0 || w.inputs % w.group != 0)
+    fail("int4: expected a group that is a multiple of 8 and divides the {} inputs, found {}", w.inputs,
+         w.group);
+}
+
 void int4_linear(const float* x, int64_t rows, int64_t stride, const Int4Weight& weight, const float* bias,
                  float* y) {
-  const int64_t group = weight.group, inputs = weight.inputs;
-  if (group < 8 || group % 8 != 0 || inputs % group != 0)
-    fail("int4: expected a group that is a multiple of 8 and divides the {} inputs, found {}", inputs, group);
-  const auto sums = sum_groups(x, rows, stride, weight);
-  const auto turned = even_then_odd(x, rows, stride, inputs, HWY_DYNAMIC_DISPATCH(run_lanes)(group));
-  const Int4Rows in{turned.data(), sums.data(), rows};
+  check(weight);
+  const int64_t lanes = HWY_DYNAMIC_DISPATCH(run_lanes)(weight.group);
+  const auto turned = even_then_odd(x, rows, stride, weight.inputs, lanes);
   parallel_for(0, weight.outputs, 64, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(multiply)(in, weight, begin, end, bias, y);
+    HWY_DYNAMIC_DISPATCH(multiply)(turned.data(), rows, weight, begin, end, bias, y);
+  });
+}
+
+void int4_dequantize(const Int4Weight& weight, int64_t first, int64_t count, float* values) {
+  check(weight);
+  parallel_for(first, first + count, 16, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(dequantize)(weight, begin, end - begin, values + (begin - first) * weight.inputs);
   });
 }
 

@@ -43,6 +43,22 @@ Tensor unpacked(const Tensor& codes) {
   return at::stack({codes.bitwise_and(15), codes.bitwise_right_shift(4)}, -1).flatten(-2);
 }
 
+// From here on dequantizing a row of W is cheap beside the products that it takes part in.
+constexpr int64_t kManyRows = 16;
+
+// y [rows, out] = x W^T + bias, through float matrices that fit the second cache.
+void multiply_in_parts(const Tensor& x, const Int4Weight& weight, const Tensor& bias, Tensor& y) {
+  const int64_t part = std::max<int64_t>(16, (256 << 10) / weight.inputs);
+  auto values = at::empty({std::min(part, weight.outputs), weight.inputs}, at::kFloat);
+  for (int64_t first = 0; first < weight.outputs; first += part) {
+    const int64_t count = std::min(part, weight.outputs - first);
+    int4_dequantize(weight, first, count, values.mutable_data_ptr<float>());
+    y.narrow(1, first, count)
+        .copy_(
+            at::linear(x, values.narrow(0, 0, count), bias.defined() ? bias.narrow(0, first, count) : bias));
+  }
+}
+
 class Int4Linear final : public LinearMap {
  public:
   struct Options {
@@ -89,16 +105,23 @@ class Int4Linear final : public LinearMap {
       fail("{}: expected inputs of width {}, found [{}]", path(), in(), fmt::join(x.sizes(), ", "));
     auto sizes = x.sizes().vec();
     sizes.back() = out();
-    auto y = at::empty(sizes, at::kFloat);
     const auto flat = x.reshape({-1, in()}).contiguous();
-    const auto b = bias.defined() ? bias.to(at::kFloat).contiguous() : Tensor();
     const auto codes = ctx.value(*codes_).contiguous(), zero = ctx.value(*zero_).contiguous(),
                scale = ctx.value(*scale_).to(at::kFloat).contiguous();
-    int4_linear(flat.const_data_ptr<float>(), flat.size(0), in(),
-                {out(), in(), group_, codes.const_data_ptr<uint8_t>(), scale.const_data_ptr<float>(),
-                 zero.const_data_ptr<uint8_t>()},
-                b.defined() ? b.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
-    return y;
+    const Int4Weight weight{out(),
+                            in(),
+                            group_,
+                            codes.const_data_ptr<uint8_t>(),
+                            scale.const_data_ptr<float>(),
+                            zero.const_data_ptr<uint8_t>()};
+    const auto b = bias.defined() ? bias.to(at::kFloat).contiguous() : Tensor();
+    auto y = at::empty({flat.size(0), out()}, at::kFloat);
+    if (flat.size(0) >= kManyRows)
+      multiply_in_parts(flat, weight, b, y);
+    else
+      int4_linear(flat.const_data_ptr<float>(), flat.size(0), in(), weight,
+                  b.defined() ? b.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
+    return y.view(sizes);
   }
 
  private:
