@@ -65,10 +65,14 @@ std::vector<Subject> subjects() {
   for (const auto& name : Registry<LinearMap>::names()) {
     const Json wide = {{"type", "mlp"}, {"hidden", 8}};
     auto spec = alone("wiring", {{"type", "pre"}, {"mixer", attention}, {"channel", wide}}, true);
-    const auto sample = samples().find("linear/" + name);
-    const Json map = sample == samples().end() ? Json{{"type", name}} : Json::parse(sample->second.part);
-    spec["linear"] = {{"part.mixer.*", map}, {"part.channel.*", map}};
-    add(list, "linear/" + name + "/inside", spec);
+    const auto [first, last] = samples().equal_range("linear/" + name);
+    std::vector<Json> maps;
+    for (auto it = first; it != last; ++it) maps.push_back(Json::parse(it->second.part));
+    if (maps.empty()) maps.push_back({{"type", name}});
+    for (size_t i = 0; i < maps.size(); ++i) {
+      spec["linear"] = {{"part.mixer.*", maps[i]}, {"part.channel.*", maps[i]}};
+      add(list, fmt::format("linear/{}/{}/inside", name, i), spec);
+    }
   }
   return list;
 }

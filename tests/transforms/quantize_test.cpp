@@ -201,7 +201,6 @@ TEST(LlmInt8, CodesFollowTheirAxes) {
 // The Spec wraps int8 maps in adapters; only those learn.
 TEST(LlmInt8, FiftyStepsOfLoraOverAnInt8BaseLowerTheLoss) {
   auto quantized = apply("llm_int8", Json::object(), small()).model;
-  const at::AutoGradMode with_gradient(true);
   Edit edit(*quantized);
   for (auto* map : block_int8(*quantized)) {
     PartSpec lora("lora");

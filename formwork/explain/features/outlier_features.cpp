@@ -50,7 +50,7 @@ class Seen {
   void finish_batch() {
     tokens_ += batch_.size(0);
     reached_.push_back(batch_);
-    batch_ = {};
+    batch_ = Tensor();
   }
   Json report(const OutlierCriteria& criteria) const;
 

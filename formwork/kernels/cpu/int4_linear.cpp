@@ -69,11 +69,13 @@ void strip(const float* x, int64_t rows, const Int4Weight& w, int64_t o, const f
   for (; n < rows; ++n) tile<kLanes, 1, kOutputs>(x + n * w.inputs, w, o, bias, y + n * w.outputs);
 }
 
+// Outputs that share the reading of x: as many as the registers hold beside their sums for 4 rows.
 template <int kLanes>
 void outputs_with(const float* x, int64_t rows, const Int4Weight& w, int64_t begin, int64_t end,
                   const float* bias, float* y) {
+  constexpr int together = hn::MaxLanes(hn::CappedTag<float, kLanes>()) == 16 ? 4 : 2;
   int64_t o = begin;
-  for (; o + 2 <= end; o += 2) strip<kLanes, 2>(x, rows, w, o, bias, y);
+  for (; o + together <= end; o += together) strip<kLanes, together>(x, rows, w, o, bias, y);
   for (; o < end; ++o) strip<kLanes, 1>(x, rows, w, o, bias, y);
 }
 
