@@ -74,16 +74,18 @@ Tensor outlier_columns(const Int8Call& call, const std::vector<int64_t>& columns
 
 class Product final : public torch::autograd::Function<Product> {
  public:
-  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, const Tensor& bias,
-                        const Int8Call& call) {
+  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x,
+                        const std::optional<Tensor>& bias, const Int8Call& call) {
     ctx->save_for_backward({call.weight.codes, call.weight.scale, call.weight.zero});
-    return int8_forward(x, bias, call).y;
+    ctx->saved_data["bias"] = bias.has_value();
+    return int8_forward(x, bias.value_or(Tensor()), call).y;
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
                                                  torch::autograd::variable_list grads) {
     const auto saved = ctx->get_saved_variables();
     const auto weight = int8_dequantize({saved[0], saved[1], saved[2]}).to(grads[0].scalar_type());
-    return {grads[0].matmul(weight), ctx->needs_input_grad(1) ? grads[0].sum(0) : Tensor(), {}};
+    const bool with_bias = ctx->saved_data["bias"].toBool();
+    return {grads[0].matmul(weight), with_bias ? grads[0].sum(0) : Tensor(), {}};
   }
 };
 
@@ -112,7 +114,7 @@ Tensor int8_apply(const Tensor& x, const Tensor& bias, const Int8Call& call) {
   auto sizes = x.sizes().vec();
   const auto flat = x.reshape({-1, sizes.back()}).contiguous();
   sizes.back() = call.weight.codes.size(0);
-  return Product::apply(flat, bias, call).view(sizes);
+  return Product::apply(flat, bias.defined() ? std::optional(bias) : std::nullopt, call).view(sizes);
 }
 
 }  // namespace formwork

@@ -30,8 +30,9 @@ Tensor integer_part(const Tensor& grad_y, const Tensor& x) {
 class TrainingProduct final : public torch::autograd::Function<TrainingProduct> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, const Tensor& weight,
-                        const Tensor& bias, const Int8Call& call) {
-    auto [y, outliers] = int8_forward(x, bias, call);
+                        const std::optional<Tensor>& bias, const Int8Call& call) {
+    auto [y, outliers] = int8_forward(x, bias.value_or(Tensor()), call);
+    ctx->saved_data["bias"] = bias.has_value();
     ctx->save_for_backward({x, call.weight.codes, call.weight.scale, call.weight.zero});
     ctx->saved_data["outliers"] = outliers;
     ctx->saved_data["dtype"] = static_cast<int64_t>(weight.scalar_type());
@@ -46,7 +47,7 @@ class TrainingProduct final : public torch::autograd::Function<TrainingProduct> 
     if (ctx->needs_input_grad(1))
       result[1] = int8_weight_gradient(grad, saved[0], ctx->saved_data["outliers"].toIntVector())
                       .to(static_cast<at::ScalarType>(ctx->saved_data["dtype"].toInt()));
-    if (ctx->needs_input_grad(2)) result[2] = grad.sum(0);
+    if (ctx->saved_data["bias"].toBool()) result[2] = grad.sum(0);
     return result;
   }
 };
@@ -70,7 +71,8 @@ Tensor int8_apply_training(const Tensor& x, const Tensor& weight, const Tensor& 
   auto sizes = x.sizes().vec();
   const auto flat = x.reshape({-1, sizes.back()}).contiguous();
   sizes.back() = call.weight.codes.size(0);
-  return TrainingProduct::apply(flat, weight, bias, call).view(sizes);
+  return TrainingProduct::apply(flat, weight, bias.defined() ? std::optional(bias) : std::nullopt, call)
+      .view(sizes);
 }
 
 }  // namespace formwork
