@@ -11,6 +11,8 @@
 #include "formwork/kernels/cpu/activation.h"
 #include "formwork/kernels/cpu/attention.h"
 #include "formwork/kernels/cpu/cross_entropy.h"
+#include "formwork/kernels/cpu/int4.h"
+#include "formwork/kernels/cpu/int8.h"
 #include "formwork/kernels/cpu/norm.h"
 #include "formwork/kernels/cpu/optimizer.h"
 #include "formwork/kernels/cpu/rotary.h"
@@ -21,6 +23,7 @@ namespace {
 using Work = std::function<void()>;
 
 int repeats = 15;
+std::string chosen;  // only benchmarks whose name contains it
 
 double milliseconds(const Work& work) {
   const auto start = std::chrono::steady_clock::now();
@@ -34,6 +37,7 @@ double median(std::vector<double> values) {
 }
 
 void compare(const std::string& name, const Work& aten, const Work& ours) {
+  if (name.find(chosen) == std::string::npos) return;
   std::vector<double> theirs, mine;
   aten(), ours();
   for (int i = 0; i < repeats; ++i) {
@@ -204,14 +208,57 @@ void optimizers(std::int64_t n) {
       [&] { sum_of_squares<float>(n, raw(g[0])); });
 }
 
+// A whole 8-bit linear map of float inputs, against the float product and, the sums alone, against _int_mm.
+void int8(std::int64_t rows, std::int64_t inputs, std::int64_t outputs) {
+  const auto x = at::randn({rows, inputs}), w = at::randn({outputs, inputs});
+  const auto codes = at::randint(-127, 128, {outputs, inputs}, at::kChar), scales = at::rand({outputs});
+  const auto x_codes = at::randint(-127, 128, {rows, inputs}, at::kChar), y = at::empty({rows, outputs});
+  const auto x_scales = at::empty({rows}), turned = codes.t();
+  const auto sums = at::empty({rows, outputs}, at::kInt);
+  auto* x_raw = x_codes.data_ptr<std::int8_t>();
+  const auto* w_raw = codes.data_ptr<std::int8_t>();
+  const auto name = fmt::format("{} x {} x {}", rows, inputs, outputs);
+  compare(
+      "int8 map / float linear " + name, [&] { at::linear(x, w); },
+      [&] {
+        const Int8Input in{raw(x), rows, inputs};
+        int8_row_scales(in, false, raw(x_scales));
+        int8_quantize_rows(in, raw(x_scales), x_raw);
+        int8_linear({x_raw, rows, raw(x_scales)}, {w_raw, outputs, raw(scales)}, inputs, inputs, nullptr,
+                    raw(y));
+      });
+  for (const auto kernel : int8_kernels())
+    compare(
+        fmt::format("int8 sums {} / _int_mm {}",
+                    kernel == Int8Kernel::amx    ? "amx"
+                    : kernel == Int8Kernel::vnni ? "vnni"
+                                                 : "portable",
+                    name),
+        [&] { at::_int_mm(x_codes, turned); },
+        [&] { int8_product(kernel, x_raw, rows, w_raw, outputs, inputs, sums.data_ptr<std::int32_t>()); });
+}
+
+void int4(std::int64_t rows, std::int64_t inputs, std::int64_t outputs, std::int64_t group) {
+  const auto x = at::randn({rows, inputs}), w = at::randn({outputs, inputs}), y = at::empty({rows, outputs});
+  const auto codes = at::randint(256, {outputs, inputs / 2}, at::kByte);
+  const auto scales = at::rand({outputs, inputs / group});
+  const auto zeros = at::randint(16, {outputs, inputs / group}, at::kByte);
+  const Int4Weight weight{
+      outputs, inputs, group, codes.data_ptr<std::uint8_t>(), raw(scales), zeros.data_ptr<std::uint8_t>()};
+  compare(
+      fmt::format("int4 / float linear {} x {} x {} by {}", rows, inputs, outputs, group),
+      [&] { at::linear(x, w); }, [&] { int4_linear(raw(x), rows, inputs, weight, nullptr, raw(y)); });
+}
+
 }  // namespace
 }  // namespace formwork
 
-// Usage: bench_kernels [threads [repeats]]
+// Usage: bench_kernels [threads [repeats [name]]]
 int main(int argc, char** argv) {
   using namespace formwork;
   if (argc > 1) at::set_num_threads(std::atoi(argv[1]));
   if (argc > 2) repeats = std::atoi(argv[2]);
+  if (argc > 3) chosen = argv[3];
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   fmt::print("threads {}\n", at::get_num_threads());
   for (bool causal : {false, true}) {
@@ -229,4 +276,6 @@ int main(int argc, char** argv) {
   rotary(8, 256, 8, 32);
   optimizers(200'000);
   optimizers(4'000'000);
+  for (const std::int64_t rows : {1, 64}) int8(rows, 4096, 4096);
+  for (const std::int64_t rows : {1, 8}) int4(rows, 4096, 4096, 64);
 }

@@ -15,13 +15,6 @@ void run_calibration(Model& model, const Calibration& data, TapBoard& board) {
   }
 }
 
-Tensor real_tokens(const Context& ctx, const Tensor& x) {
-  const auto flat = x.reshape({-1, x.size(-1)});
-  if (!ctx.layout || x.dim() < 3) return flat;
-  const auto keep = ctx.layout->keep(x.size(1));
-  return keep.defined() ? flat.index({keep.reshape(-1)}) : flat;
-}
-
 void Moments::add(const Tensor& x, bool with_outer) {
   const auto wide = x.to(at::kDouble);
   const auto plus = [](Tensor& total, const Tensor& part) { total = total.defined() ? total + part : part; };
@@ -45,11 +38,14 @@ std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, c
   return moments;
 }
 
+bool is_block_role(Role role) {
+  return role != Role::embed && role != Role::head && role != Role::shortcut && role != Role::router &&
+         role != Role::conv;
+}
+
 std::string why_not_block_map(const LinearMap& map) {
-  const Role role = map.role();
-  if (role == Role::embed || role == Role::head || role == Role::shortcut || role == Role::router ||
-      role == Role::conv)
-    return fmt::format("a map of role '{}' stays as it is", role_name(role));
+  if (!is_block_role(map.role()))
+    return fmt::format("a map of role '{}' stays as it is", role_name(map.role()));
   if (map.type() != "dense") return fmt::format("expected a dense map, found '{}'", map.type());
   if (map.banks() > 0) return fmt::format("a bank of {} matrices", map.banks());
   return {};

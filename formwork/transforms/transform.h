@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "formwork/core/factory.h"
+#include "formwork/tap/real_tokens.h"
 #include "formwork/transforms/edit.h"
 
 namespace formwork {
@@ -50,9 +51,6 @@ class Registry<Transform> : public Factory<Transform> {};
 // Runs the model over the data without gradients, with a board that delivers to the listeners.
 void run_calibration(Model& model, const Calibration& data, TapBoard& board);
 
-// x [B, T, D] (or [N, D]) at a tap, without padding tokens -> [N, D].
-Tensor real_tokens(const Context& ctx, const Tensor& x);
-
 // Sums over the real tokens [N, D] that reach a tap, in double.
 struct Moments {
   int64_t count = 0;
@@ -65,6 +63,8 @@ struct Moments {
 std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, const std::vector<Slot>& taps,
                                         bool with_outer);
 
+// Whether maps of this role belong to the blocks: not embedding, head, shortcuts, routers and convolutions.
+bool is_block_role(Role role);
 // The maps of a model's blocks: every map but embedding, head and shortcuts, that is a single dense matrix.
 std::vector<LinearMap*> block_maps(const Model& model);
 // Why a map is none of them; empty for a block map.

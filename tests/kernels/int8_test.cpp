@@ -7,30 +7,56 @@
 namespace formwork {
 namespace {
 
+Int8Input input(const at::Tensor& x, const Int8Outliers* outliers = nullptr) {
+  return {x.data_ptr<float>(), x.size(0), x.size(1), outliers};
+}
+
 struct Quantized {
-  at::Tensor codes, scales;
+  at::Tensor codes, scales, zeros;
+  Int8Side side(const at::Tensor& sums = {}) const {
+    return {codes.data_ptr<int8_t>(), codes.size(0), scales.data_ptr<float>(),
+            zeros.defined() ? zeros.data_ptr<float>() : nullptr,
+            sums.defined() ? sums.data_ptr<int32_t>() : nullptr};
+  }
 };
 
-Quantized quantize(const at::Tensor& x, const Int8Outliers* outliers = nullptr) {
-  Quantized q{at::empty(x.sizes(), at::kChar), at::empty({x.size(0)}, at::kFloat)};
-  int8_quantize_rows(x.data_ptr<float>(), x.size(0), x.size(1), x.stride(0), q.codes.data_ptr<int8_t>(),
-                     q.scales.data_ptr<float>(), outliers);
+Quantized quantize(const at::Tensor& x, const Int8Outliers* outliers = nullptr, bool shared = false) {
+  Quantized q{at::empty(x.sizes(), at::kChar), at::empty({x.size(0)}, at::kFloat), {}};
+  int8_row_scales(input(x, outliers), shared, q.scales.data_ptr<float>());
+  int8_quantize_rows(input(x, outliers), q.scales.data_ptr<float>(), q.codes.data_ptr<int8_t>());
   return q;
 }
 
-Int8PackedWeight pack(const at::Tensor& codes) {
-  return int8_pack_weight(codes.data_ptr<int8_t>(), codes.size(0), codes.size(1));
+Quantized quantize_ranges(const at::Tensor& x, const Int8Outliers* outliers = nullptr, bool shared = false) {
+  Quantized q{at::empty(x.sizes(), at::kChar), at::empty({x.size(0)}, at::kFloat),
+              at::empty({x.size(0)}, at::kFloat)};
+  int8_row_ranges(input(x, outliers), shared, q.scales.data_ptr<float>(), q.zeros.data_ptr<float>());
+  int8_quantize_ranges(input(x, outliers), q.scales.data_ptr<float>(), q.zeros.data_ptr<float>(),
+                       q.codes.data_ptr<int8_t>());
+  return q;
+}
+
+at::Tensor code_sums(const at::Tensor& codes, const std::vector<int64_t>& without = {}) {
+  auto sums = at::empty({codes.size(0)}, at::kInt);
+  int8_code_sums(codes.data_ptr<int8_t>(), codes.size(0), codes.size(1), without, sums.data_ptr<int32_t>());
+  return sums;
+}
+
+at::Tensor value(const Quantized& q) {
+  auto codes = q.codes.to(at::kDouble);
+  if (q.zeros.defined()) codes = codes + q.zeros.to(at::kDouble).unsqueeze(1);
+  return codes * q.scales.to(at::kDouble).unsqueeze(1) / 127;
 }
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& w, const Int8Outliers* outliers, const float* bias) {
   const auto qx = quantize(x, outliers), qw = quantize(w);
-  const auto packed = pack(qw.codes);
   auto y = at::empty({x.size(0), w.size(0)}, at::kFloat);
-  int8_linear(qx.codes.data_ptr<int8_t>(), qx.scales.data_ptr<float>(), x.size(0), packed,
-              qw.scales.data_ptr<float>(), bias, y.data_ptr<float>());
-  if (outliers)
-    int8_add_outlier_product(x.data_ptr<float>(), x.size(0), x.stride(0), *outliers, packed,
-                             qw.scales.data_ptr<float>(), y.data_ptr<float>());
+  int8_linear(qx.side(), qw.side(), x.size(1), x.size(1), bias, y.data_ptr<float>());
+  if (outliers) {
+    const auto columns =
+        value(qw).to(at::kFloat).index_select(1, at::tensor(outliers->columns)).t().contiguous();
+    int8_add_outlier_product(input(x, outliers), columns.data_ptr<float>(), w.size(0), y.data_ptr<float>());
+  }
   return y;
 }
 
@@ -38,21 +64,48 @@ at::Tensor floats(std::vector<float> values, int64_t rows) {
   return at::tensor(values).reshape({rows, -1}).contiguous();
 }
 
-TEST(Int8, ProductIsExact) {
+Int8Outliers find(const at::Tensor& x, float threshold, Int8RowMax row_max = Int8RowMax::columns) {
+  return {int8_find_outliers(input(x), threshold), threshold, row_max};
+}
+
+// Every kernel that this processor runs, against 64-bit integers: so they also equal each other bit for bit.
+TEST(Int8, ProductsAreExactInEveryKernel) {
   at::manual_seed(3);
-  for (auto [rows, inputs, outputs] : std::vector<std::array<int64_t, 3>>{
-           {1, 1, 1}, {1, 64, 16}, {7, 33, 17}, {13, 100, 5}, {20, 257, 48}, {2, 131072, 3}}) {
+  EXPECT_EQ(int8_kernels().front(), Int8Kernel::portable);
+  for (auto [rows, inputs, outputs] : std::vector<std::array<int64_t, 3>>{{1, 1, 1},
+                                                                          {1, 64, 16},
+                                                                          {7, 33, 17},
+                                                                          {13, 100, 5},
+                                                                          {20, 257, 48},
+                                                                          {70, 130, 19},
+                                                                          {2, 131072, 3},
+                                                                          {64, 4096, 16},
+                                                                          {65, 5000, 3}}) {
     auto x = at::randint(-127, 128, {rows, inputs}, at::kChar),
          w = at::randint(-127, 128, {outputs, inputs}, at::kChar);
-    if (inputs > 1000) {
+    if (inputs == 131072) {
       x.fill_(127);
       w.fill_(-127);
+      w[0].fill_(127);
     }
-    auto sums = at::empty({rows, outputs}, at::kInt);
-    int8_product(x.data_ptr<int8_t>(), rows, pack(w), sums.data_ptr<int32_t>());
     const auto want = at::matmul(x.to(at::kLong), w.to(at::kLong).t());
-    EXPECT_TRUE(at::equal(sums.to(at::kLong), want)) << rows << "x" << inputs << "x" << outputs;
+    for (const auto kernel : int8_kernels()) {
+      auto sums = at::empty({rows, outputs}, at::kInt);
+      int8_product(kernel, x.data_ptr<int8_t>(), rows, w.data_ptr<int8_t>(), outputs, inputs,
+                   sums.data_ptr<int32_t>());
+      EXPECT_TRUE(at::equal(sums.to(at::kLong), want))
+          << "kernel " << static_cast<int>(kernel) << ": " << rows << "x" << inputs << "x" << outputs;
+    }
   }
+}
+
+TEST(Int8, TakesTheBestKernelThatThereIs) {
+  const auto kernels = int8_kernels();
+  const auto has = [&](Int8Kernel k) {
+    return std::find(kernels.begin(), kernels.end(), k) != kernels.end();
+  };
+  EXPECT_EQ(int8_kernel_for(1), has(Int8Kernel::vnni) ? Int8Kernel::vnni : Int8Kernel::portable);
+  EXPECT_EQ(int8_kernel_for(64), has(Int8Kernel::amx) ? Int8Kernel::amx : int8_kernel_for(1));
 }
 
 TEST(Int8, CodesRoundHalfToEven) {
@@ -74,10 +127,58 @@ TEST(Int8, CodesEqualTheFormula) {
   at::manual_seed(5);
   for (int64_t width : {1, 9, 64, 131}) {
     const auto x = at::randn({5, width}) * 3;
-    const auto q = quantize(x);
-    const auto s = x.abs().amax(1, true);
-    EXPECT_TRUE(at::equal(q.codes, at::round(x * (127 / s)).to(at::kChar)));
-    EXPECT_TRUE(at::equal(q.scales, s.squeeze(1)));
+    for (const bool shared : {false, true}) {
+      const auto q = quantize(x, nullptr, shared);
+      const auto s = shared ? x.abs().max().expand({5, 1}) : x.abs().amax(1, true);
+      EXPECT_TRUE(at::equal(q.codes, at::round(x * (127 / s)).to(at::kChar)));
+      EXPECT_TRUE(at::equal(q.scales, s.squeeze(1)));
+    }
+  }
+}
+
+TEST(Int8, ZeroPointCodesEqualTheFormula) {
+  at::manual_seed(6);
+  const auto x = at::randn({5, 40}) + 2;
+  for (const bool shared : {false, true}) {
+    const auto q = quantize_ranges(x, nullptr, shared);
+    const auto wide = x.to(at::kDouble);
+    const auto low = shared ? wide.min().expand({5, 1}) : wide.amin(1, true);
+    const auto high = shared ? wide.max().expand({5, 1}) : wide.amax(1, true);
+    const auto nd = 254 / (high - low);
+    const auto code = (nd * wide).round() - (nd * low).round() - 127;
+    EXPECT_LE((code - q.codes).abs().max().item<double>(), 1);  // nd is rounded to float with the scale
+    EXPECT_LT((code != q.codes).to(at::kDouble).mean().item<double>(), 0.01);
+    EXPECT_LE((value(q) - wide).abs().max().item<double>(), 0.5001 / nd.min().item<double>());
+    EXPECT_EQ(q.codes.min().item<int>(), -127);
+    EXPECT_GE(q.codes.max().item<int>(), 126);
+  }
+}
+
+TEST(Int8, ZeroPointRowsWithoutRangeAreExact) {
+  const auto x = floats({5, 5, 5, -0.3f, -0.3f, -0.3f, 0, 0, 0, 1e-42f, 1e-42f, 1e-42f, 3e38f, -3e38f, 0}, 5);
+  const auto q = quantize_ranges(x);
+  EXPECT_LT((value(q).narrow(0, 0, 2) - x.narrow(0, 0, 2)).abs().max().item<double>(), 1e-6);
+  EXPECT_TRUE(at::equal(q.codes[2], at::zeros({3}, at::kChar)));
+  EXPECT_EQ(q.scales[2].item<float>(), 1);
+  EXPECT_EQ(q.zeros[2].item<float>(), 0);
+  EXPECT_TRUE(value(q).isfinite().all().item<bool>());
+  EXPECT_LT((value(q)[4] - x[4]).abs().max().item<double>(), 3e38 / 127);
+}
+
+TEST(Int8, ZeroPointProductsEqualThoseOfTheValues) {
+  at::manual_seed(7);
+  for (const float offset : {0.0f, 3.0f, -1000.0f}) {
+    auto x = at::randn({9, 70}) + offset;
+    const auto w = at::randn({19, 70}) - offset;
+    const Int8Outliers outliers{{3, 68}, std::abs(offset) + 1, Int8RowMax::columns};
+    const auto qx = quantize_ranges(x, &outliers), qw = quantize_ranges(w);
+    auto y = at::empty({9, 19}, at::kFloat);
+    int8_linear(qx.side(code_sums(qx.codes)), qw.side(code_sums(qw.codes, outliers.columns)), 70, 68, nullptr,
+                y.data_ptr<float>());
+    const auto others = at::ones({70}, at::kDouble);
+    for (const int64_t i : outliers.columns) others[i] = 0;
+    const auto want = at::matmul(value(qx) * others, value(qw).t());
+    EXPECT_LT((y - want).abs().max().item<double>() / want.abs().max().item<double>(), 1e-6) << offset;
   }
 }
 
@@ -87,7 +188,7 @@ TEST(Int8, WorkedExample) {
   EXPECT_TRUE(at::equal(quantize(w).codes.to(at::kFloat), floats({64, -127, 32, 127, 8, -24}, 2)));
   for (auto row_max : {Int8RowMax::columns, Int8RowMax::values}) {
     const bool columns = row_max == Int8RowMax::columns;
-    const auto outliers = int8_find_outliers(x.data_ptr<float>(), 2, 3, 3, 6, row_max);
+    const auto outliers = find(x, 6, row_max);
     EXPECT_EQ(outliers.columns, std::vector<int64_t>{1});
     const auto codes = quantize(x, &outliers).codes.to(at::kFloat);
     EXPECT_TRUE(at::equal(codes[0], floats({127, 0, 64}, 1)[0]));
@@ -116,7 +217,7 @@ TEST(Int8, ErrorStaysInsideTheBound) {
   auto x = at::randn({rows, inputs});
   x.select(1, 11).mul_(10);
   const auto w = at::randn({outputs, inputs});
-  const auto outliers = int8_find_outliers(x.data_ptr<float>(), rows, inputs, inputs, 6);
+  const auto outliers = find(x, 6);
   ASSERT_FALSE(outliers.columns.empty());
   const auto error = (linear(x, w, &outliers, nullptr) - at::matmul(x, w.t())).abs();
   const auto s_w = w.abs().amax(1), s_x = quantize(x, &outliers).scales;
@@ -131,18 +232,32 @@ TEST(Int8, ErrorStaysInsideTheBound) {
 
 TEST(Int8, EveryColumnAnOutlierIsWeightOnly) {
   at::manual_seed(9);
-  const auto x = at::randn({3, 8}) + 20, w = at::randn({4, 8});
-  const auto outliers = int8_find_outliers(x.data_ptr<float>(), 3, 8, 8, 1e-3f);
+  const auto x = at::randn({3, 8}) + 20, w = at::randn({37, 8});
+  const auto outliers = find(x, 1e-3f);
   EXPECT_EQ(outliers.columns.size(), 8u);
-  const auto qw = quantize(w);
-  const auto dequantized = qw.codes.to(at::kFloat) * qw.scales.unsqueeze(1) / 127;
-  EXPECT_LT((linear(x, w, &outliers, nullptr) - at::matmul(x, dequantized.t())).abs().max().item<float>(),
-            1e-4);
+  const auto want = at::matmul(x.to(at::kDouble), value(quantize(w)).t());
+  EXPECT_LT((linear(x, w, &outliers, nullptr) - want).abs().max().item<float>(), 1e-4);
+}
+
+TEST(Int8, RowsThatAreNotFiniteHaveNoScale) {
+  for (const float bad : {std::nanf(""), INFINITY, -INFINITY})
+    for (const int64_t place : {0, 17, 34}) {
+      auto x = at::randn({3, 35});
+      x[1][place] = bad;
+      const auto q = quantize(x), r = quantize_ranges(x);
+      for (const auto& scales : {q.scales, r.scales}) {
+        EXPECT_TRUE(std::isnan(scales[1].item<float>())) << bad << " at " << place;
+        EXPECT_TRUE(std::isfinite(scales[0].item<float>()) && std::isfinite(scales[2].item<float>()));
+      }
+      EXPECT_TRUE(at::isnan(quantize(x, nullptr, true).scales).all().item<bool>());
+      EXPECT_TRUE(at::isnan(quantize_ranges(x, nullptr, true).scales).all().item<bool>());
+      EXPECT_EQ(int8_find_outliers(input(x), 100).size(), 0u);
+    }
 }
 
 TEST(Int8, RefusesThresholdZero) {
   const float x = 1;
-  EXPECT_THROW(int8_find_outliers(&x, 1, 1, 1, 0), Error);
+  EXPECT_THROW(int8_find_outliers({&x, 1, 1}, 0), Error);
 }
 
 }  // namespace

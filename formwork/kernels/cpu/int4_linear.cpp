@@ -1,24 +1,11 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "formwork/kernels/cpu/int4_linear.cpp"
-#include <ATen/Parallel.h>
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 
+#include "formwork/core/error.h"
 #include "formwork/kernels/cpu/int4.h"
-
-#ifndef FORMWORK_INT4_ROWS
-#define FORMWORK_INT4_ROWS
-namespace formwork {
-inline constexpr int64_t kInt4Panel = 16;
-
-// Inputs of one product; group_sums [rows, I / group] are the sums of x that the zero points multiply.
-struct Int4Rows {
-  const float* x;
-  int64_t stride;
-  const float* group_sums;
-};
-}  // namespace formwork
-#endif
+#include "formwork/kernels/cpu/parallel.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace formwork {
@@ -26,64 +13,106 @@ namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// kRows x 16 outputs of one panel into total [kRows][16]. A word's nibbles turn to floats in registers.
-template <int kRows>
-void panel_rows(const Int4Rows& in, const Int4PackedWeight& weight, int64_t panel, float* total) {
-  const hn::CappedTag<float, 8> d;
-  const hn::RebindToUnsigned<decltype(d)> du;
-  const hn::RebindToSigned<decltype(d)> di;
-  constexpr int64_t lanes = hn::MaxLanes(hn::CappedTag<float, 8>());
-  constexpr int kVectors = kInt4Panel / lanes;
-  const int64_t groups = weight.inputs / weight.group, group_words = weight.group / 8;
-  const auto low = hn::Set(du, 15u);
-  std::fill_n(total, kRows * kInt4Panel, 0.0f);
-  for (int64_t g = 0; g < groups; ++g) {
-    const uint32_t* words = &weight.words[(panel * groups + g) * group_words * kInt4Panel];
-    const float* x = in.x + g * weight.group;
-    hn::Vec<decltype(d)> sum[kRows][kVectors];
-    for (int r = 0; r < kRows; ++r)
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
-    for (int64_t k = 0; k < group_words; ++k) {
-      hn::Vec<decltype(du)> word[kVectors];
-      for (int v = 0; v < kVectors; ++v) word[v] = hn::LoadU(du, words + k * kInt4Panel + v * lanes);
-      for (int s = 0; s < 8; ++s) {
-        hn::Vec<decltype(d)> code[kVectors];
-        for (int v = 0; v < kVectors; ++v) {
-          code[v] = hn::ConvertTo(d, hn::BitCast(di, hn::And(word[v], low)));
-          word[v] = hn::ShiftRight<4>(word[v]);
-        }
-        for (int r = 0; r < kRows; ++r) {
-          const auto value = hn::Set(d, x[r * in.stride + k * 8 + s]);
-          for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(value, code[v], sum[r][v]);
-        }
-      }
-    }
-    const int64_t at = (panel * groups + g) * kInt4Panel;
-    for (int r = 0; r < kRows; ++r) {
-      const auto group_sum = hn::Set(d, in.group_sums[r * groups + g]);
-      for (int v = 0; v < kVectors; ++v) {
-        float* to = total + r * kInt4Panel + v * lanes;
-        const auto centred = hn::NegMulAdd(hn::LoadU(d, &weight.zeros[at + v * lanes]), group_sum, sum[r][v]);
-        hn::StoreU(hn::MulAdd(hn::LoadU(d, &weight.scales[at + v * lanes]), centred, hn::LoadU(d, to)), d,
-                   to);
-      }
-    }
-  }
+// One group's grid: value = code * scale + shift.
+template <class D>
+struct Grid {
+  hn::Vec<D> scale, shift;
+  Grid(D d, const Int4Weight& w, int64_t at)
+      : scale(hn::Set(d, w.scales[at])), shift(hn::Set(d, -w.scales[at] * static_cast<float>(w.zeros[at]))) {}
+};
+
+// The values of the low halves of the bytes (even inputs) and of the high halves.
+template <class D>
+HWY_INLINE void values(D d, const Grid<D>& grid, const uint8_t* codes, hn::Vec<D>& even, hn::Vec<D>& odd) {
+  const hn::RebindToUnsigned<D> du;
+  const hn::RebindToSigned<D> di;
+  const hn::Rebind<uint8_t, D> d8;
+  const auto bytes = hn::PromoteTo(du, hn::LoadU(d8, codes));
+  const auto low = hn::ConvertTo(d, hn::BitCast(di, hn::And(bytes, hn::Set(du, 15u))));
+  const auto high = hn::ConvertTo(d, hn::BitCast(di, hn::ShiftRight<4>(bytes)));
+  even = hn::MulAdd(low, grid.scale, grid.shift);
+  odd = hn::MulAdd(high, grid.scale, grid.shift);
 }
 
-// Rows in fours, so that four products share the work of turning a nibble to a float.
-void int4_panel(Int4Rows in, int64_t rows, const Int4PackedWeight& weight, int64_t panel, float* total) {
-  const int64_t groups = weight.inputs / weight.group;
-  for (int64_t n = 0; n < rows;) {
-    const Int4Rows part{in.x + n * in.stride, in.stride, in.group_sums + n * groups};
-    if (n + 4 <= rows) {
-      panel_rows<4>(part, weight, panel, total + n * kInt4Panel);
-      n += 4;
-    } else {
-      panel_rows<1>(part, weight, panel, total + n * kInt4Panel);
-      ++n;
+// kRows rows of x, [kRows, I] with each run of 2 L inputs as L even ones and then L odd ones (L lanes),
+// against kOutputs rows of W from output o: y [kRows][w.outputs].
+template <int kLanes, int kRows, int kOutputs>
+void tile(const float* x, const Int4Weight& w, int64_t o, const float* bias, float* y) {
+  const hn::CappedTag<float, kLanes> d;
+  using D = hn::CappedTag<float, kLanes>;
+  const int64_t lanes = hn::Lanes(d), groups = w.inputs / w.group;
+  hn::Vec<D> sum[kRows][kOutputs];
+  for (int r = 0; r < kRows; ++r)
+    for (int j = 0; j < kOutputs; ++j) sum[r][j] = hn::Zero(d);
+  for (int64_t g = 0; g < groups; ++g)
+    for (int j = 0; j < kOutputs; ++j) {
+      const Grid<D> grid(d, w, (o + j) * groups + g);
+      const uint8_t* codes = w.codes + (o + j) * w.inputs / 2;
+      for (int64_t i = g * w.group; i < (g + 1) * w.group; i += 2 * lanes) {
+        hn::Vec<D> even, odd;
+        values(d, grid, codes + i / 2, even, odd);
+        for (int r = 0; r < kRows; ++r) {
+          sum[r][j] = hn::MulAdd(hn::LoadU(d, x + r * w.inputs + i), even, sum[r][j]);
+          sum[r][j] = hn::MulAdd(hn::LoadU(d, x + r * w.inputs + i + lanes), odd, sum[r][j]);
+        }
+      }
     }
-  }
+  for (int r = 0; r < kRows; ++r)
+    for (int j = 0; j < kOutputs; ++j)
+      y[r * w.outputs + o + j] = hn::GetLane(hn::SumOfLanes(d, sum[r][j])) + (bias ? bias[o + j] : 0.0f);
+}
+
+template <int kLanes, int kOutputs>
+void strip(const float* x, int64_t rows, const Int4Weight& w, int64_t o, const float* bias, float* y) {
+  int64_t n = 0;
+  for (; n + 4 <= rows; n += 4) tile<kLanes, 4, kOutputs>(x + n * w.inputs, w, o, bias, y + n * w.outputs);
+  for (; n < rows; ++n) tile<kLanes, 1, kOutputs>(x + n * w.inputs, w, o, bias, y + n * w.outputs);
+}
+
+// Outputs that share the reading of x: as many as the registers hold beside their sums for 4 rows.
+template <int kLanes>
+void outputs_with(const float* x, int64_t rows, const Int4Weight& w, int64_t begin, int64_t end,
+                  const float* bias, float* y) {
+  constexpr int together = hn::MaxLanes(hn::CappedTag<float, kLanes>()) == 16 ? 4 : 2;
+  int64_t o = begin;
+  for (; o + together <= end; o += together) strip<kLanes, together>(x, rows, w, o, bias, y);
+  for (; o < end; ++o) strip<kLanes, 1>(x, rows, w, o, bias, y);
+}
+
+template <int kLanes>
+void values_with(const Int4Weight& w, int64_t first, int64_t count, float* out) {
+  const hn::CappedTag<float, kLanes> d;
+  using D = hn::CappedTag<float, kLanes>;
+  const int64_t lanes = hn::Lanes(d), groups = w.inputs / w.group;
+  for (int64_t o = first; o < first + count; ++o)
+    for (int64_t g = 0; g < groups; ++g) {
+      const Grid<D> grid(d, w, o * groups + g);
+      for (int64_t i = g * w.group; i < (g + 1) * w.group; i += 2 * lanes) {
+        hn::Vec<D> even, odd;
+        values(d, grid, w.codes + (o * w.inputs + i) / 2, even, odd);
+        hn::StoreInterleaved2(even, odd, d, out + (o - first) * w.inputs + i);
+      }
+    }
+}
+
+// Lanes of the kernel for a group: a run of two vectors must not cross its end.
+int64_t run_lanes(int64_t group) {
+  if (group % 32 == 0) return hn::Lanes(hn::CappedTag<float, 16>());
+  if (group % 16 == 0) return hn::Lanes(hn::CappedTag<float, 8>());
+  return hn::Lanes(hn::CappedTag<float, 4>());
+}
+
+void multiply(const float* x, int64_t rows, const Int4Weight& w, int64_t begin, int64_t end,
+              const float* bias, float* y) {
+  if (w.group % 32 == 0) return outputs_with<16>(x, rows, w, begin, end, bias, y);
+  if (w.group % 16 == 0) return outputs_with<8>(x, rows, w, begin, end, bias, y);
+  return outputs_with<4>(x, rows, w, begin, end, bias, y);
+}
+
+void dequantize(const Int4Weight& w, int64_t first, int64_t count, float* out) {
+  if (w.group % 32 == 0) return values_with<16>(w, first, count, out);
+  if (w.group % 16 == 0) return values_with<8>(w, first, count, out);
+  return values_with<4>(w, first, count, out);
 }
 
 }  // namespace
@@ -94,29 +123,41 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace formwork {
 
-HWY_EXPORT(int4_panel);
+HWY_EXPORT(run_lanes);
+HWY_EXPORT(multiply);
+HWY_EXPORT(dequantize);
 
-static std::vector<float> sum_groups(const float* x, int64_t rows, int64_t stride, int64_t groups,
-                                     int64_t group) {
-  std::vector<float> sums(rows * groups, 0);
+static std::vector<float> even_then_odd(const float* x, int64_t rows, int64_t stride, int64_t inputs,
+                                        int64_t lanes) {
+  std::vector<float> turned(rows * inputs);
   for (int64_t n = 0; n < rows; ++n)
-    for (int64_t i = 0; i < groups * group; ++i) sums[n * groups + i / group] += x[n * stride + i];
-  return sums;
+    for (int64_t i = 0; i < inputs; i += 2 * lanes)
+      for (int64_t k = 0; k < lanes; ++k)
+        for (int64_t half = 0; half < 2; ++half)
+          turned[n * inputs + i + half * lanes + k] = x[n * stride + i + 2 * k + half];
+  return turned;
 }
 
-void int4_linear(const float* x, int64_t rows, int64_t stride, const Int4PackedWeight& weight,
-                 const float* bias, float* y) {
-  const auto group_sums = sum_groups(x, rows, stride, weight.inputs / weight.group, weight.group);
-  const Int4Rows in{x, stride, group_sums.data()};
-  at::parallel_for(0, (weight.outputs + kInt4Panel - 1) / kInt4Panel, 8, [&](int64_t begin, int64_t end) {
-    std::vector<float> total(rows * kInt4Panel);
-    for (int64_t p = begin; p < end; ++p) {
-      HWY_DYNAMIC_DISPATCH(int4_panel)(in, rows, weight, p, total.data());
-      const int64_t first = p * kInt4Panel, width = std::min(kInt4Panel, weight.outputs - first);
-      for (int64_t n = 0; n < rows; ++n)
-        for (int64_t o = 0; o < width; ++o)
-          y[n * weight.outputs + first + o] = total[n * kInt4Panel + o] + (bias ? bias[first + o] : 0.0f);
-    }
+static void check(const Int4Weight& w) {
+  if (w.group < 8 || w.group % 8 != 0 || w.inputs % w.group != 0)
+    fail("int4: expected a group that is a multiple of 8 and divides the {} inputs, found {}", w.inputs,
+         w.group);
+}
+
+void int4_linear(const float* x, int64_t rows, int64_t stride, const Int4Weight& weight, const float* bias,
+                 float* y) {
+  check(weight);
+  const int64_t lanes = HWY_DYNAMIC_DISPATCH(run_lanes)(weight.group);
+  const auto turned = even_then_odd(x, rows, stride, weight.inputs, lanes);
+  parallel_for(0, weight.outputs, 64, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(multiply)(turned.data(), rows, weight, begin, end, bias, y);
+  });
+}
+
+void int4_dequantize(const Int4Weight& weight, int64_t first, int64_t count, float* values) {
+  check(weight);
+  parallel_for(first, first + count, 16, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(dequantize)(weight, begin, end - begin, values + (begin - first) * weight.inputs);
   });
 }
 

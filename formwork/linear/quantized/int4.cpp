@@ -1,5 +1,5 @@
-// 4-bit linear map: y = x W^T + b with codes of half a byte, multiplied without unpacking in float inference
-// and by the dequantized matrix otherwise. Source of the format: GPTQ (Frantar et al., 2022).
+// 4-bit linear map: y = x W^T + b with codes of half a byte, multiplied as they are stored in float
+// inference and by the dequantized matrix otherwise. Source of the format: GPTQ (Frantar et al., 2022).
 #include "formwork/linear/quantized/int4.h"
 
 #include "formwork/kernels/cpu/int4.h"
@@ -43,9 +43,20 @@ Tensor unpacked(const Tensor& codes) {
   return at::stack({codes.bitwise_and(15), codes.bitwise_right_shift(4)}, -1).flatten(-2);
 }
 
-std::vector<float> floats(const Tensor& tensor) {
-  const auto flat = tensor.to(at::kFloat).contiguous();
-  return {flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel()};
+// From here on dequantizing a row of W is cheap beside the products that it takes part in.
+constexpr int64_t kManyRows = 16;
+
+// y [rows, out] = x W^T + bias, through float matrices that fit the second cache.
+void multiply_in_parts(const Tensor& x, const Int4Weight& weight, const Tensor& bias, Tensor& y) {
+  const int64_t part = std::max<int64_t>(16, (256 << 10) / weight.inputs);
+  auto values = at::empty({std::min(part, weight.outputs), weight.inputs}, at::kFloat);
+  for (int64_t first = 0; first < weight.outputs; first += part) {
+    const int64_t count = std::min(part, weight.outputs - first);
+    int4_dequantize(weight, first, count, values.mutable_data_ptr<float>());
+    y.narrow(1, first, count)
+        .copy_(
+            at::linear(x, values.narrow(0, 0, count), bias.defined() ? bias.narrow(0, first, count) : bias));
+  }
 }
 
 class Int4Linear final : public LinearMap {
@@ -92,31 +103,30 @@ class Int4Linear final : public LinearMap {
       return at::linear(x, dense(ctx).to(x.scalar_type()), bias);
     if (x.dim() == 0 || x.size(-1) != in())
       fail("{}: expected inputs of width {}, found [{}]", path(), in(), fmt::join(x.sizes(), ", "));
-    const auto packed = pack(ctx);
     auto sizes = x.sizes().vec();
     sizes.back() = out();
-    auto y = at::empty(sizes, at::kFloat);
     const auto flat = x.reshape({-1, in()}).contiguous();
+    const auto codes = ctx.value(*codes_).contiguous(), zero = ctx.value(*zero_).contiguous(),
+               scale = ctx.value(*scale_).to(at::kFloat).contiguous();
+    const Int4Weight weight{out(),
+                            in(),
+                            group_,
+                            codes.const_data_ptr<uint8_t>(),
+                            scale.const_data_ptr<float>(),
+                            zero.const_data_ptr<uint8_t>()};
     const auto b = bias.defined() ? bias.to(at::kFloat).contiguous() : Tensor();
-    if (flat.size(0) > 0)
-      int4_linear(flat.const_data_ptr<float>(), flat.size(0), in(), *packed,
+    auto y = at::empty({flat.size(0), out()}, at::kFloat);
+    if (flat.size(0) >= kManyRows)
+      multiply_in_parts(flat, weight, b, y);
+    else
+      int4_linear(flat.const_data_ptr<float>(), flat.size(0), in(), weight,
                   b.defined() ? b.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
-    return y;
+    return y.view(sizes);
   }
 
  private:
-  std::shared_ptr<const Int4PackedWeight> pack(Context& ctx) {
-    const auto &codes = ctx.value(*codes_), &scale = ctx.value(*scale_), &zero = ctx.value(*zero_);
-    return packed_.get({codes, scale, zero}, [&] {
-      const auto each = unpacked(codes).contiguous();
-      const uint8_t* first = each.const_data_ptr<uint8_t>();
-      return int4_pack({out(), in(), group_, {first, first + each.numel()}, floats(scale), floats(zero)});
-    });
-  }
-
   int64_t group_;
   Param *codes_, *scale_, *zero_;
-  MadeFrom<Int4PackedWeight> packed_;
 };
 
 FORMWORK_PART(LinearMap, Int4Linear, "int4", "4-bit codes with a scale and a zero for each group of inputs");

@@ -1,116 +1,44 @@
-// LLM.int8(): 8-bit Matrix Multiplication for Transformers at Scale (Dettmers et al., 2022). Columns of x
-// that reach the threshold in some row are multiplied in float, the others as 8-bit codes with exact integer
-// sums:
-//
-//   y = (C_x C_W^T) s_x s_W / 127^2 + x[:, O] W'[:, O]^T + b,   O = {i : |x[n, i]| >= threshold for some n}
-//
-// Backward: grad_x = grad_y W', W' = the dequantized weight, as if x had not been rounded. Floating types
-// other than 32 bits: half precision passes through float; double, and devices without the kernel, multiply
-// by W'.
-#include "formwork/linear/quantized/int8.h"
-
-#include "formwork/kernels/cpu/int8.h"
+// The 8-bit linear map of LLM.int8() (Dettmers et al., 2022); see int8_product.h for what it computes.
+// Half-precision inputs pass through float. Float64 inputs, and devices without the kernels, multiply by the
+// dequantized weight with no integer product: they serve tests of exactness. Integer inputs are an error.
+// With has_fp16_weights the map holds W itself (in the model's own precision, which optimizers need), rounds
+// it to float16 where it is read and makes its codes anew every pass; W then trains.
+#include "formwork/linear/quantized/int8_product.h"
 #include "formwork/linear/stored.h"
 
 namespace formwork {
-
-std::map<std::string, Tensor> int8_tensors(const Tensor& weight) {
-  const auto w = weight.detach().to(at::kFloat).contiguous();
-  auto codes = at::empty(w.sizes(), at::kChar), scale = at::empty({w.size(0)}, at::kFloat);
-  int8_quantize_rows(w.const_data_ptr<float>(), w.size(0), w.size(1), w.size(1),
-                     codes.mutable_data_ptr<int8_t>(), scale.mutable_data_ptr<float>());
-  return {{"codes", codes}, {"scale", at::where(scale == 0, at::ones_like(scale), scale)}};
-}
-
-Tensor int8_dequantize(const Tensor& codes, const Tensor& scale) {
-  return codes.to(at::kFloat) * (scale / 127).unsqueeze(1);
-}
-
 namespace {
 
-struct Int8Call {
-  std::shared_ptr<const Int8PackedWeight> weight;
-  double threshold;
-  Int8RowMax row_max;
-};
-
-Tensor int8_run(const Tensor& x, const Tensor& scale, const Tensor& bias, const Int8Call& call) {
-  const int64_t in = call.weight->inputs, out = call.weight->outputs;
-  const auto flat = x.reshape({-1, in}).contiguous();
-  const int64_t rows = flat.size(0);
-  auto sizes = x.sizes().vec();
-  sizes.back() = out;
-  auto y = at::empty({rows, out}, at::kFloat);
-  if (rows == 0) return y.view(sizes);
-  auto codes = at::empty({rows, in}, at::kChar), row_scale = at::empty({rows}, at::kFloat);
-  const float* data = flat.const_data_ptr<float>();
-  Int8Outliers outliers;
-  if (call.threshold > 0)
-    outliers = int8_find_outliers(data, rows, in, in, static_cast<float>(call.threshold), call.row_max);
-  const bool some = !outliers.columns.empty();
-  int8_quantize_rows(data, rows, in, in, codes.mutable_data_ptr<int8_t>(),
-                     row_scale.mutable_data_ptr<float>(), some ? &outliers : nullptr);
-  const auto b = bias.defined() ? bias.to(at::kFloat).contiguous() : Tensor();
-  int8_linear(codes.const_data_ptr<int8_t>(), row_scale.const_data_ptr<float>(), rows, *call.weight,
-              scale.const_data_ptr<float>(), b.defined() ? b.const_data_ptr<float>() : nullptr,
-              y.mutable_data_ptr<float>());
-  if (some)
-    int8_add_outlier_product(data, rows, in, outliers, *call.weight, scale.const_data_ptr<float>(),
-                             y.mutable_data_ptr<float>());
-  return y.view(sizes);
-}
-
-class Int8Product final : public torch::autograd::Function<Int8Product> {
- public:
-  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, const Tensor& codes,
-                        const Tensor& scale, const std::optional<Tensor>& bias, const Int8Call& call) {
-    ctx->save_for_backward({codes, scale});
-    ctx->saved_data["bias"] = bias.has_value();
-    return int8_run(x, scale, bias.value_or(Tensor()), call);
-  }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
-                                                 torch::autograd::variable_list grads) {
-    const auto saved = ctx->get_saved_variables();
-    const auto& grad = grads[0];
-    Tensor grad_bias;
-    if (ctx->saved_data["bias"].toBool()) grad_bias = grad.reshape({-1, grad.size(-1)}).sum(0);
-    return {grad.matmul(int8_dequantize(saved[0], saved[1])), {}, {}, grad_bias, {}};
-  }
-};
+constexpr int64_t kMostInputs = 131072;  // whose products a 32-bit sum holds
 
 class Int8Linear final : public LinearMap {
  public:
-  struct Options {
-    double threshold = 6;
-    std::string row_max = "columns";
-    void describe(Fields& f) {
-      f.number("threshold", threshold, "magnitude from which an input column is multiplied in float; 0: none",
-               0, 1e30);
-      f.choice("row_max", row_max, {"columns", "values"},
-               "a row's scale: of the other columns, or of all smaller entries");
-    }
-  };
+  using Options = Int8Options;
 
   Int8Linear(Build& build, const LinearNeed& need, const Options& options)
       : LinearMap(build, need), options_(options) {
     require_single(build, need, "int8");
-    Dim out = need.out;
-    out.writes = true;
-    codes_ = own(build.param("codes", {out, need.in}, stored_rule(at::kChar)));
-    scale_ = own(build.param("scale", {out}, stored_rule(at::kFloat)));
-    for (const auto& dim : {need.out, need.in})
-      restrict_axes(build, dim, Group::permute, "8-bit codes of whole rows cannot be mixed or rescaled");
-    if (const auto weight = initial_weight(build, need); weight.defined())
-      begin_with(build, int8_tensors(weight));
+    options.check(path());
+    if (in() > kMostInputs)
+      fail("{}: 'int8' sums at most {} inputs exactly, and this map has {}", path(), kMostInputs, in());
+    if (options.has_fp16_weights)
+      declare_weight(build, need);
+    else
+      declare_codes(build, need);
+    if (options.outlier_pool) pool_ = shared_outlier_pool(build.inventory(), in());
   }
 
   Traits traits() const override {
     Traits traits;
-    traits.batch_independent = options_.threshold == 0;
+    traits.batch_independent = !options_.decomposed() && !options_.chosen_scheme().shared_input;
+    traits.deterministic = !options_.outlier_pool;  // the pool grows by what it sees
     traits.twice_differentiable = false;
     return traits;
   }
-  Tensor dense(Context& ctx) override { return int8_dequantize(ctx.value(*codes_), ctx.value(*scale_)); }
+  // W itself with has_fp16_weights, else the dequantized codes (of outlier columns too).
+  Tensor dense(Context& ctx) override {
+    return options_.has_fp16_weights ? ctx.value(*weight_) : int8_dequantize(stored_codes(ctx));
+  }
   double flops() const override { return 2.0 * static_cast<double>(in()) * static_cast<double>(out()); }
   std::string type() const override { return "int8"; }
   Tensor transposed(Context& ctx, const Tensor& y) override {
@@ -126,20 +54,69 @@ class Int8Linear final : public LinearMap {
     const auto bias = bias_value(ctx, -1);
     if (!x.is_cpu() || x.scalar_type() == at::kDouble)
       return at::linear(x, dense(ctx).to(x.scalar_type()), bias);
-    const auto& codes = ctx.value(*codes_);
-    const auto packed = packed_.get(
-        {codes}, [&] { return int8_pack_weight(codes.contiguous().const_data_ptr<int8_t>(), out(), in()); });
-    const auto row_max = options_.row_max == "columns" ? Int8RowMax::columns : Int8RowMax::values;
-    return Int8Product::apply(x.to(at::kFloat), codes, ctx.value(*scale_),
-                              bias.defined() ? std::optional<Tensor>(bias.to(at::kFloat)) : std::nullopt,
-                              Int8Call{packed, options_.threshold, row_max})
-        .to(x.scalar_type());
+    const auto wide = x.to(at::kFloat), b = bias.defined() ? bias.to(at::kFloat) : bias;
+    const auto y = options_.has_fp16_weights ? training_product(ctx, wide, b)
+                                             : int8_apply(wide, b, call_with(stored_codes(ctx), kept(ctx)));
+    return y.to(x.scalar_type());
   }
 
  private:
+  void declare_weight(Build& build, const LinearNeed& need) {
+    Rule rule = need.rule;
+    rule.init = need.init;
+    Dim out = need.out;
+    out.writes = true;
+    weight_ = own(build.param("weight", {out, need.in}, rule));
+  }
+  void declare_codes(Build& build, const LinearNeed& need) {
+    const auto scheme = options_.chosen_scheme();
+    Dim out = need.out, scaled = scheme.shared_weight ? Dim::plain(1) : need.out;
+    out.writes = scaled.writes = true;
+    codes_ = own(build.param("codes", {out, need.in}, stored_rule(at::kChar)));
+    scale_ = own(build.param("scale", {scaled}, stored_rule(at::kFloat)));
+    if (scheme.zero_point) zero_ = own(build.param("zero", {scaled}, stored_rule(at::kFloat)));
+    if (options_.keeps_weight()) weight_ = own(build.param("weight", {out, need.in}, stored_rule(at::kHalf)));
+    for (const auto& dim : {need.out, need.in})
+      restrict_axes(build, dim, Group::permute, "8-bit codes of whole rows cannot be mixed or rescaled");
+    if (const auto weight = initial_weight(build, need); weight.defined())
+      begin_with(build, int8_tensors(weight, options_, path()));
+  }
+
+  Int8Codes stored_codes(Context& ctx) const {
+    return {ctx.value(*codes_), ctx.value(*scale_), zero_ ? ctx.value(*zero_) : Tensor()};
+  }
+  Tensor kept(Context& ctx) const { return options_.keeps_weight() ? ctx.value(*weight_) : Tensor(); }
+
+  Int8Call call_with(Int8Codes codes, Tensor kept_weight) {
+    for (const auto& tensor : {codes.scale, codes.zero, kept_weight})
+      if (at::GradMode::is_enabled() && tensor.defined() && tensor.requires_grad())
+        fail("{}: 8-bit weights cannot be trained: set has_fp16_weights, or wrap the map in an adapter",
+             path());
+    Int8Call call;
+    call.scheme = options_.chosen_scheme();
+    if (call.scheme.zero_point && !options_.has_fp16_weights)
+      call.code_sums = *sums_.get({codes.codes}, [&] { return int8_code_sums(codes.codes); });
+    else if (call.scheme.zero_point)
+      call.code_sums = int8_code_sums(codes.codes);
+    call.weight = std::move(codes);
+    call.kept_weight = std::move(kept_weight);
+    call.threshold = options_.decomposed() ? options_.threshold : 0;
+    call.row_max = options_.row_max == "columns" ? Int8RowMax::columns : Int8RowMax::values;
+    call.pool = pool_;
+    return call;
+  }
+  Tensor training_product(Context& ctx, const Tensor& x, const Tensor& bias) {
+    const auto& weight = ctx.value(*weight_);
+    const auto rounded = int8_rounded_to_half(weight);
+    const auto call = call_with(int8_codes(rounded, options_.chosen_scheme(), path()),
+                                options_.keeps_weight() ? rounded : Tensor());
+    return int8_apply_training(x, weight, bias, call);
+  }
+
   Options options_;
-  Param *codes_, *scale_;
-  MadeFrom<Int8PackedWeight> packed_;
+  Param *codes_ = nullptr, *scale_ = nullptr, *zero_ = nullptr, *weight_ = nullptr;
+  std::shared_ptr<OutlierPool> pool_;
+  MadeFrom<Tensor> sums_;
 };
 
 FORMWORK_PART(LinearMap, Int8Linear, "int8", "8-bit codes and integer products, outlier columns in float");
