@@ -88,7 +88,7 @@ double Lord::factorize(Edit& edit, LinearMap& map, const Moments& moments, int64
     error = values.narrow(0, 0, map.out() - rank).clamp_min(0).sum().item<double>();
     shift = centred ? mean + b.matmul(b.t().matmul(bias - mean)) : b.matmul(b.t().matmul(bias));
   }
-  TensorMap tensors = {{"a", a.to(weight.scalar_type())}, {"b", b.to(weight.scalar_type())}};
+  TensorMap tensors = {{"a.weight", a.to(weight.scalar_type())}, {"b.weight", b.to(weight.scalar_type())}};
   if (map.bias() || options_.basis == "afm_centred") tensors["bias"] = shift.to(weight.scalar_type());
   edit.replace(map, PartSpec::from_json({{"type", "low_rank"}, {"rank", rank}}, "lord"), tensors);
   return error;
