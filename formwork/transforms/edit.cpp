@@ -173,6 +173,7 @@ void Edit::add_shortcut(const std::string& step, int64_t width) {
   const std::string map = step + ".shortcut";
   if (spec_.linear.contains(map)) fail("step '{}' has a shortcut map already", step);
   spec_.linear[map] = "dense";
+  spec_.axes[step + ".stream"] = width;
   const auto floating = std::find_if(tensors_.begin(), tensors_.end(),
                                      [](const auto& entry) { return entry.second.is_floating_point(); });
   tensors_[map + ".weight"] = at::eye(width, floating->second.options());

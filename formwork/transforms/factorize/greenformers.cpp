@@ -6,7 +6,6 @@
 //
 // The bias stays, at the second map. The original is never changed.
 #include "formwork/linear/conv/convolution.h"
-#include "formwork/linear/nested.h"
 #include "formwork/transforms/factorize/solvers.h"
 #include "formwork/transforms/transform.h"
 
@@ -98,16 +97,7 @@ std::string Greenformers::why_left(const Model& model, const LinearMap& map) con
   for (const auto& [copy, original] : model.inventory().ties)
     if (original.rfind(map.path() + ".", 0) == 0)
       return fmt::format("shared with '{}': untie it first", copy);
-  const auto type = map.type();
-  if (type == "low_rank" || type == "ced") return "factorized already";
-  if (type == "stacked") return "its segments are treated one by one";
-  if (type == "depthwise") return "one filter for each channel is no product of two maps";
-  const auto* outer = enclosing(model.inventory().maps, map);
-  if (outer && outer->type() == "low_rank" && !options_.fact_led_unit)
-    return fmt::format("a factor of '{}'", outer->path());
-  if (type != "dense" && type != "conv")
-    fail("greenformers: '{}' is kept as {}; expected dense weights: run to_dense first", map.path(), type);
-  return {};
+  return formwork::why_left(model, map, "greenformers", options_.fact_led_unit);
 }
 
 // The rank of a map, a multiple of its groups; 0: it saves nothing.
