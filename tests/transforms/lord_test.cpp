@@ -288,7 +288,12 @@ TEST(Lord, RefusesAndWarns) {
   EXPECT_NE(few.report["warnings"][0].get<std::string>().find("19 calibration tokens"), std::string::npos);
   const auto quantized = apply("llm_int8", Json::object(), make_decoder({.dtype = at::kFloat})).model;
   EXPECT_NE(why_refused({{"ratio", 0.3}}, quantized).find("to_dense"), std::string::npos);
-  EXPECT_EQ(map_of(*lord({{"ratio", 0.3}}, model).model, "embed").type(), "dense");  // the tied head too
+  const auto whole = lord({{"ratio", 0.3}}, model);
+  EXPECT_EQ(map_of(*whole.model, "embed").type(), "dense");  // the tied head too
+  EXPECT_TRUE(row_of(whole.report, "embed").contains("skipped"));
+  const auto untied = apply("untie", Json::object(), model).model;
+  EXPECT_EQ(map_of(*lord({{"types", {"head"}}}, untied).model, "head").type(), "low_rank");
+  EXPECT_NE(why_refused({{"types", {"head"}}}, model).find("unknown type 'head'"), std::string::npos);
   {
     const at::NoGradGuard guard;
     model->inventory().by_name.at("embed.weight")->value[7].fill_(std::nan(""));

@@ -222,7 +222,9 @@ TEST(SliceGpt, PaddingDoesNotCountUnlessAskedTo) {
   const auto cut = bases({{"orientation", "pca"}, {"sequences", 4}, {"length", 10}}, longer);
   auto first = longer.batches[0];
   first["input_ids"] = first["input_ids"].narrow(1, 0, 10);
-  EXPECT_NEAR(cut[0].energy, bases(pca, {{first}})[0].energy, 1e-9);
+  Calibration alone;
+  alone.batches.push_back(first);
+  EXPECT_NEAR(cut[0].energy, bases(pca, alone)[0].energy, 1e-9);
 }
 
 TEST(SliceGpt, RecoveryLeavesUpdatesToTrain) {
@@ -251,13 +253,13 @@ TEST(SliceGpt, RefusesWhatItCannotDo) {
   EXPECT_NE(why_refused({{"sparsity", -0.1}}, model).find("'sparsity'"), std::string::npos);
   EXPECT_NE(why_refused({{"sparsity", 0.9}}, model).find("fewer than 8"), std::string::npos);
   EXPECT_NE(why_refused({{"schedule", {0.25}}}, model).find("5 positions"), std::string::npos);
-  EXPECT_NE(why_refused({}, model, Calibration{}).find("no calibration data"), std::string::npos);
+  EXPECT_NE(why_refused(Json::object(), model, Calibration{}).find("no calibration data"), std::string::npos);
   const auto refuses = [&](const char* field, const std::string& value) {
     DecoderShape shape;
     (field == std::string("wiring") ? shape.wiring
      : field == std::string("norm") ? shape.norm
                                     : shape.position) = value;
-    return why_refused({}, make_decoder(shape));
+    return why_refused(Json::object(), make_decoder(shape));
   };
   EXPECT_NE(refuses("wiring", "post").find("post-norm"), std::string::npos);
   EXPECT_NE(refuses("norm", "batch_norm").find("batch_norm"), std::string::npos);
@@ -265,9 +267,9 @@ TEST(SliceGpt, RefusesWhatItCannotDo) {
       << refuses("position", "sinusoidal");
   auto data = calibration();
   data.batches[0]["attention_mask"] = at::ones({4, 7}, at::kLong);
-  EXPECT_NE(why_refused({}, model, data).find("shape [4, 24]"), std::string::npos);
+  EXPECT_NE(why_refused(Json::object(), model, data).find("shape [4, 24]"), std::string::npos);
   const auto compressed = apply("int4_rtn", {{"group", 8}}, make_decoder({.dtype = at::kFloat})).model;
-  EXPECT_NE(why_refused({}, compressed).find("fold before compressing"), std::string::npos);
+  EXPECT_NE(why_refused(Json::object(), compressed).find("fold before compressing"), std::string::npos);
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ class Lord final : public Transform {
 
  private:
   using Bases = std::map<std::string, OutputBasis>;  // by path
+  std::string why_kept(const Model& model, const LinearMap& map) const;
   std::vector<LinearMap*> chosen(const Model& model) const;
   void check_types(const Model& model) const;
   std::map<std::string, Moments> collect(Model& model, const Calibration& data,
@@ -91,18 +92,23 @@ Lord::Lord(const Options& options) : options_(options) {
   }
 }
 
-// The maps to factorize: those of the blocks, and the head where `types` names it.
+// Why a map is not factorized, empty for those that are: the dense ones of the blocks, and the head where
+// `types` names it.
+std::string Lord::why_kept(const Model& model, const LinearMap& map) const {
+  const auto role = map.role();
+  const auto& types = options_.types;
+  const bool named = std::find(types.begin(), types.end(), Json(type_of(map))) != types.end();
+  if (role == Role::embed || role == Role::shortcut || role == Role::router || role == Role::conv)
+    return fmt::format("a map of role '{}' stays as it is", role_name(role));
+  if (!named && (!types.empty() || role == Role::head)) return "not of the chosen types";
+  if (map.banks() > 0) return fmt::format("a bank of {} matrices", map.banks());
+  return why_left(model, map, "lord");
+}
+
 std::vector<LinearMap*> Lord::chosen(const Model& model) const {
   std::vector<LinearMap*> maps;
-  for (auto* map : model.inventory().maps) {
-    const auto role = map->role();
-    const bool named =
-        std::find(options_.types.begin(), options_.types.end(), Json(type_of(*map))) != options_.types.end();
-    if (named || (options_.types.empty() && role != Role::head))
-      if (role != Role::embed && role != Role::shortcut && role != Role::router && role != Role::conv &&
-          map->banks() == 0 && why_left(model, *map, "lord").empty())
-        maps.push_back(map);
-  }
+  for (auto* map : model.inventory().maps)
+    if (why_kept(model, *map).empty()) maps.push_back(map);
   return maps;
 }
 
@@ -263,6 +269,9 @@ TransformResult Lord::apply(const std::shared_ptr<Model>& original, const Calibr
   const auto maps = chosen(*model);
   if (maps.empty()) fail("lord: the model has no dense maps of the chosen types");
   TransformResult result{model, {{"maps", Json::array()}, {"warnings", Json::array()}}};
+  for (const auto* map : model->inventory().maps)
+    if (const auto reason = why_kept(*model, *map); !reason.empty())
+      result.report["maps"].push_back({{"map", map->path()}, {"skipped", reason}});
   auto data = at_most(given, options_.sequences, 0);
   Shares shares;
   if (options_.rank == 0 && options_.ranks.empty()) {

@@ -163,7 +163,8 @@ StreamBasis SliceGpt::basis_of(const Tensor& moment, int64_t original, size_t po
   return basis;
 }
 
-std::vector<StreamBasis> SliceGpt::find_bases(Model& prepared, const Calibration& data) const {
+std::vector<StreamBasis> SliceGpt::find_bases(Model& prepared, const Calibration& given) const {
+  const auto data = at_most(given, options_.sequences, options_.length);
   const size_t positions = prepared.segments().size() + 1;
   const int64_t original = original_width(prepared);
   auto signals = first_signals(prepared, data, options_.apply_mask);
@@ -196,10 +197,9 @@ std::shared_ptr<Model> SliceGpt::change_bases(const Model& prepared, const std::
   return edit.finish();
 }
 
-TransformResult SliceGpt::apply(const std::shared_ptr<Model>& model, const Calibration& given) {
+TransformResult SliceGpt::apply(const std::shared_ptr<Model>& model, const Calibration& data) {
   const at::NoGradGuard guard;
-  if (given.batches.empty()) fail("slicegpt: no calibration data was given");
-  const auto data = at_most(given, options_.sequences, options_.length);
+  if (data.batches.empty()) fail("slicegpt: no calibration data was given");
   const auto prepared = prepare(model);
   const auto steps = prepared->segments();
   const auto bases = find_bases(*prepared, data);
