@@ -327,6 +327,9 @@ TEST(LlmDrop, RefusesAndWarns) {
   EXPECT_NE(why_refused({{"target", "block"}, {"residual_in_score", false}}, model), "");
   EXPECT_NE(why_refused({{"n", 1}}, decoder(4, "post")).find("post-norm"), std::string::npos);
   EXPECT_EQ(why_refused({{"n", 1}}, decoder(4, "sandwich")), "");
+  const auto sliced = apply("slicegpt", {{"sparsity", 0.25}}, model).model;
+  EXPECT_NE(why_refused({{"n", 1}}, sliced).find("drop first, then slice"), std::string::npos);
+  EXPECT_EQ(refusal("slicegpt", Json::object(), drop({{"n", 1}}, model).model), "");
   Calibration one;
   one.batches.push_back({{"input_ids", at::arange(12, at::kLong).view({1, 12})}});
   EXPECT_EQ(drop({{"n", 1}}, model, one).report["warnings"].size(), 1u);

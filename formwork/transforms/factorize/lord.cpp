@@ -128,6 +128,7 @@ void Lord::check_types(const Model& model) const {
 std::map<std::string, Moments> Lord::collect(Model& model, const Calibration& data,
                                              const std::vector<LinearMap*>& maps) const {
   std::vector<Slot> taps;
+  taps.reserve(maps.size());
   for (const auto* map : maps) taps.push_back(map->output_tap());
   const auto by_tap = collect_moments(model, data, taps, /*with_outer=*/true);
   std::map<std::string, Moments> moments;

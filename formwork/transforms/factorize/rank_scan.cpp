@@ -58,7 +58,8 @@ Shares choose_shares(const RankScan& scan, const std::map<std::string, int64_t>&
 
 double log_perplexity(Model& model, const Calibration& data) {
   const at::NoGradGuard guard;
-  if (!model.traits().causal) fail("perplexity: expected a causal language model");
+  if (!model.traits().causal)
+    fail("perplexity: expected a causal language model (lord: allocation 'uniform' needs no perplexity)");
   double sum = 0;
   int64_t count = 0;
   for (const auto& batch : data.batches) {

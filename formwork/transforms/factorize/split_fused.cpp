@@ -12,6 +12,7 @@ std::shared_ptr<Model> split_fused_maps(const std::shared_ptr<Model>& model) {
     const auto& segments = map->need().out.segments;
     if (segments.size() < 2 || enclosing(model->inventory().maps, *map)) continue;
     std::vector<int64_t> sizes;
+    sizes.reserve(segments.size());
     for (const auto& segment : segments) sizes.push_back(Dim::product(segment).size());
     const auto parts = map->dense().split_with_sizes(sizes, 0);
     TensorMap tensors;

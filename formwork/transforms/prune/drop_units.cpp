@@ -26,8 +26,12 @@ const NormInfo* norm_of(const Model& model, const std::string& step) {
   return nullptr;
 }
 
-// A norm that no map reads stands on the stream itself: nothing passes the step unchanged.
-void refuse_post_norm(const Model& model, const std::string& step) {
+// A step that changes the basis of the stream, or that normalizes the stream itself (a norm that no map
+// reads), lets nothing pass unchanged.
+void refuse_without_residual(const Model& model, const std::string& step) {
+  if (model.spec().linear.contains(step + ".shortcut"))
+    fail("llm_drop: the stream after '{}' has a basis of its own (a sliced model): drop first, then slice",
+         step);
   const auto* norm = norm_of(model, step);
   if (!norm) return;
   const auto& inventory = model.inventory();
@@ -121,7 +125,7 @@ std::vector<DropUnit> drop_units(const Model& model, const std::string& target) 
       list.push_back({target == "block" ? name.block : steps[i], name.layer, at, at + 1, 0});
     else
       continue;
-    refuse_post_norm(model, steps[i]);
+    refuse_without_residual(model, steps[i]);
   }
   return list;
 }

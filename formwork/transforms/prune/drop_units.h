@@ -23,8 +23,8 @@ struct DropUnit {
 const std::vector<std::string>& drop_targets();  // attn, mlp, cross, all (attn and mlp), block
 
 // The units of a target in the order of the stack (of an encoder-decoder: in the decoder). Fails, naming the
-// step, where no stream passes a unit unchanged: looped and post-norm layers, and parallel layers of which
-// only a part would go.
+// step, where no stream passes a unit unchanged: looped, post-norm and sliced layers, and parallel
+// layers of which only a part would go.
 std::vector<DropUnit> drop_units(const Model& model, const std::string& target);
 
 // Scores every unit in one pass over the data. Without `residual` (an ablation) a unit's own output is
