@@ -1,5 +1,8 @@
-// Low-rank linear map: y = (x A^T) B^T + b, A [r, in], B [out, r]. Worth it when r < in out / (in + out).
-#include "formwork/linear/linear_map.h"
+// Low-rank linear map (the LED unit of Greenformers, Cahyawijaya, 2021): y = (x A^T) B^T + b, A [r, in],
+// B [out, r]; r (in + out) + out parameters, so worth it when r < in out / (in + out).
+//
+// The factors are linear maps themselves, "<path>.a" and "<path>.b".
+#include "formwork/linear/nested.h"
 
 namespace formwork {
 namespace {
@@ -13,35 +16,31 @@ class LowRank final : public LinearMap {
 
   LowRank(Build& build, const LinearNeed& need, const Options& options) : LinearMap(build, need) {
     const Axis rank = build.axis("rank", options.rank);
-    rank_ = rank.size;
-    Dim inner = rank, out = need.out;
-    inner.writes = out.writes = true;
-    Rule rule = need.rule;
-    rule.init = init::fan_in_uniform();
-    a_ = own(build.param("a", with_bank({inner, need.in}), rule));
-    b_ = own(build.param("b", with_bank({out, Dim(rank)}), rule));
-    inner_ = build.tap("inner", rank);
+    LinearNeed first = need, second = need;
+    first.bias = second.bias = false;
+    first.init = second.init = init::fan_in_uniform();
+    first.out = rank, first.input = input_tap();
+    a_ = make_nested(build, "a", first);
+    second.in = rank, second.input = a_->output_tap();
+    b_ = make_nested(build, "b", second);
+    for (const auto* factor : {a_.get(), b_.get()})
+      for (auto* param : factor->params()) own(param);
   }
 
-  Tensor dense(Context& ctx) override { return ctx.value(*b_).matmul(ctx.value(*a_)); }
-  double flops() const override {
-    return 2.0 * static_cast<double>(rank_) * static_cast<double>(in() + out());
-  }
+  Tensor dense(Context& ctx) override { return b_->dense(ctx).matmul(a_->dense(ctx)); }
+  double flops() const override { return a_->flops() + b_->flops(); }
   std::string type() const override { return "low_rank"; }
-  Tensor rows(Context& ctx, const Tensor& ids) override {
-    return at::embedding(ctx.value(*b_), ids).matmul(ctx.value(*a_));
-  }
+  Tensor rows(Context& ctx, const Tensor& ids) override { return b_->rows(ctx, ids).matmul(a_->dense(ctx)); }
 
  protected:
   Tensor product(Context& ctx, const Tensor& x, int64_t bank) override {
-    const auto pick = [&](Param* p) { return bank >= 0 ? ctx.value(*p).select(0, bank) : ctx.value(*p); };
-    return at::linear(ctx.tap(inner_, at::linear(x, pick(a_))), pick(b_), bias_value(ctx, bank));
+    const auto y = b_->forward(ctx, a_->forward(ctx, x, bank), bank);
+    const auto bias = bias_value(ctx, bank);
+    return bias.defined() ? y + bias : y;
   }
 
  private:
-  int64_t rank_;
-  Param *a_, *b_;
-  Slot inner_;
+  std::unique_ptr<LinearMap> a_, b_;
 };
 
 FORMWORK_PART(LinearMap, LowRank, "low_rank", "two thin matrices: y = (x A^T) B^T");

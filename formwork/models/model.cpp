@@ -1,6 +1,6 @@
 #include "formwork/models/model.h"
 
-#include "formwork/linear/linear_map.h"
+#include "formwork/linear/nested.h"
 #include "formwork/tap/attachment.h"
 
 namespace formwork {
@@ -99,7 +99,8 @@ int64_t Model::bytes() const {
 double Model::flops_per_token(int64_t context) const {
   double total = 0;
   for (const auto* map : inventory_->maps)
-    if (map->role() != Role::embed || !inventory_->ties.empty()) total += map->flops();
+    if (map->role() != Role::embed || !inventory_->ties.empty())
+      if (!enclosing(inventory_->maps, *map)) total += map->flops();
   for (const auto& [path, part] : inventory_->parts)
     if (const auto* cost = facet<CostFacet>(*part)) total += cost->flops_per_token(context);
   return total;

@@ -1,5 +1,7 @@
 #include "formwork/transforms/edit.h"
 
+#include "formwork/linear/nested.h"
+
 namespace formwork {
 namespace {
 
@@ -143,6 +145,14 @@ void Edit::replace(const LinearMap& map, const PartSpec& representation, const T
       fail("map '{}' is shared with '{}': untie it first", map.path(), copy);
   for (const Param* param : map.params())
     if (param != map.bias() || tensors.count("bias")) tensors_.erase(param->name);
+  // Maps inside it go with it, however they were replaced before.
+  const auto& maps = model_->inventory().maps;
+  for (const auto* inner : maps)
+    if (inner != &map && inner->path().rfind(map.path() + ".", 0) == 0 && enclosing(maps, *inner)) {
+      std::erase_if(tensors_,
+                    [&](const auto& entry) { return entry.first.rfind(inner->path() + ".", 0) == 0; });
+      spec_.linear.erase(inner->path());
+    }
   for (const auto& [name, tensor] : tensors) tensors_[map.path() + "." + name] = tensor.detach().contiguous();
   Json entry = representation.to_json();
   const bool had_bias = map.bias() != nullptr;
@@ -183,6 +193,7 @@ void Edit::add_shortcut(const std::string& step, int64_t width) {
   const std::string map = step + ".shortcut";
   if (spec_.linear.contains(map)) fail("step '{}' has a shortcut map already", step);
   spec_.linear[map] = "dense";
+  spec_.axes[step + ".stream"] = width;
   const auto floating = std::find_if(tensors_.begin(), tensors_.end(),
                                      [](const auto& entry) { return entry.second.is_floating_point(); });
   tensors_[map + ".weight"] = at::eye(width, floating->second.options());

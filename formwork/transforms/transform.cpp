@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "formwork/linear/nested.h"
+
 namespace formwork {
 
 FORMWORK_KIND(Transform);
@@ -13,6 +15,30 @@ void run_calibration(Model& model, const Calibration& data, TapBoard& board) {
     auto ctx = model.make_context(&board);
     model.forward(ctx, batch);
   }
+}
+
+Calibration at_most(const Calibration& data, int64_t sequences, int64_t length) {
+  Calibration cut;
+  int64_t left = sequences > 0 ? sequences : INT64_MAX;
+  for (const auto& batch : data.batches) {
+    if (left <= 0) break;
+    if (batch.count("offsets")) {
+      cut.batches.push_back(batch);
+      left -= batch.at("offsets").numel() - 1;
+      continue;
+    }
+    Record record;
+    int64_t rows = 0;
+    for (const auto& [name, value] : batch) {
+      rows = std::min(left, value.size(0));
+      record[name] = value.narrow(0, 0, rows);
+      if (length > 0 && value.dim() > 1 && value.size(1) > length)
+        record[name] = record[name].narrow(1, 0, length);
+    }
+    cut.batches.push_back(record);
+    left -= rows;
+  }
+  return cut;
 }
 
 void Moments::add(const Tensor& x, bool with_outer) {
@@ -28,13 +54,16 @@ std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, c
                                         bool with_outer) {
   std::map<Slot, Moments> moments;
   auto board = model.make_board();
+  size_t at = 0;
   for (const Slot slot : taps)
     board.listen(slot, [&](Context& ctx, const TapEvent& event, const Tensor& x) {
-      if (!x.isfinite().all().item<bool>()) fail("'{}' is not finite on the calibration data", event.name);
+      if (!x.isfinite().all().item<bool>())
+        fail("'{}' is not finite on batch {} of the calibration data", event.name, at);
       moments[event.slot].add(real_tokens(ctx, x), with_outer);
       return x;
     });
-  run_calibration(model, data, board);
+  for (; at < data.batches.size(); ++at) run_calibration(model, {{data.batches[at]}}, board);
+  if (data.batches.empty()) fail("calibration: no data was given");
   return moments;
 }
 
@@ -48,6 +77,19 @@ std::string why_not_block_map(const LinearMap& map) {
     return fmt::format("a map of role '{}' stays as it is", role_name(map.role()));
   if (map.type() != "dense") return fmt::format("expected a dense map, found '{}'", map.type());
   if (map.banks() > 0) return fmt::format("a bank of {} matrices", map.banks());
+  return {};
+}
+
+std::string why_left(const Model& model, const LinearMap& map, const char* method, bool factors_too) {
+  const auto type = map.type();
+  if (type == "low_rank" || type == "ced") return "factorized already";
+  if (type == "stacked") return "its segments are treated one by one";
+  if (type == "depthwise") return "one filter for each channel is no product of two maps";
+  const auto* outer = enclosing(model.inventory().maps, map);
+  if (outer && outer->type() == "low_rank" && !factors_too)
+    return fmt::format("a factor of '{}'", outer->path());
+  if (type != "dense" && type != "conv")
+    fail("{}: '{}' is kept as {}; expected dense weights: run to_dense first", method, map.path(), type);
   return {};
 }
 

@@ -37,7 +37,7 @@ class Transform {
   virtual ~Transform() = default;
   // Throws Error with the reason where the method cannot apply to this model.
   virtual TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) = 0;
-  // Options at several budgets, mildest first, for comparisons.
+  // Options at several budgets, mildest first, for comparisons; none for what makes nothing smaller.
   virtual std::vector<Json> budgets() const = 0;
   // Of a result of apply(); nothing where the options ask for no amount.
   virtual std::optional<Budget> budget(const Model& before, const TransformResult& made) const {
@@ -51,6 +51,9 @@ class Registry<Transform> : public Factory<Transform> {};
 // Runs the model over the data without gradients, with a board that delivers to the listeners.
 void run_calibration(Model& model, const Calibration& data, TapBoard& board);
 
+// The first `sequences` rows of the data, cut to their first `length` tokens; 0: all. Packed rows stay whole.
+Calibration at_most(const Calibration& data, int64_t sequences, int64_t length);
+
 // Sums over the real tokens [N, D] that reach a tap, in double.
 struct Moments {
   int64_t count = 0;
@@ -58,8 +61,8 @@ struct Moments {
   Tensor outer;         // [D, D], sum of x^T x; undefined where it was not asked for
   void add(const Tensor& x, bool with_outer);
 };
-// The moments at taps over the data; a value that is not finite is an error that names the tap. Taps that no
-// token reached are absent.
+// The moments at taps over the data; a value that is not finite is an error that names the tap and the batch.
+// Taps that no token reached are absent.
 std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, const std::vector<Slot>& taps,
                                         bool with_outer);
 
@@ -76,6 +79,10 @@ struct BlockSize {
 BlockSize block_size(const Model& before, const Model& after);
 // Bits a block weight, scales and maps that stay dense included.
 Budget bits_budget(double asked, const Model& before, const Model& after);
+// For methods that factorize dense weights: why a map is left as it is, empty for a dense one; pieces of
+// low-rank maps are left unless `factors_too`. A map kept in another form (codes, masks, adapters) is an
+// error.
+std::string why_left(const Model& model, const LinearMap& map, const char* method, bool factors_too = false);
 std::vector<Slot> input_taps(const std::vector<LinearMap*>& maps);
 
 // W of a map; an entry that is not finite is an error that names the map and the row.

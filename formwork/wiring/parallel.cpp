@@ -40,6 +40,7 @@ class ParallelStep final : public ResidualStep {
       : ResidualStep(build, options), norm_(make_norm(build, "norm", build.in)) {
     build.input = norm_->output_tap();
     both_ = std::make_unique<Both>(build, options.mixer, options.channel);
+    build.register_part(*both_);
   }
   std::unique_ptr<State> make_state(const StateOptions& options) const override {
     return both_->make_state(options);
@@ -61,17 +62,22 @@ class ParallelStep final : public ResidualStep {
 class Parallel final : public Wiring {
  public:
   struct Options : LayerOptions {};
-  Parallel(Build& build, const Options& options) {
+  Parallel(Build& build, const Options& options) : out_(build.in) {
     if (!options.mixer || !options.channel || options.cross)
       fail("{}: parallel wiring joins one token mixer and one channel mixer", build.path());
     Build child = build.at("both");
+    if (!child.resolve("both")) return;  // left out by the Spec
     step_ = std::make_unique<ParallelStep>(child, options);
+    out_ = step_->out();
     name_ = child.path();
   }
-  std::vector<Step> steps() override { return {{step_.get(), name_}}; }
-  Axis out() const override { return step_->out(); }
+  std::vector<Step> steps() override {
+    return step_ ? std::vector<Step>{{step_.get(), name_}} : std::vector<Step>();
+  }
+  Axis out() const override { return out_; }
 
  private:
+  Axis out_;
   std::unique_ptr<ParallelStep> step_;
   std::string name_;
 };

@@ -237,50 +237,5 @@ TEST(LlmInt8, FiftyStepsOfLoraOverAnInt8BaseLowerTheLoss) {
     EXPECT_TRUE(at::equal(value, model->inventory().by_name.at(name)->value)) << name;
 }
 
-TEST(Greenformers, FullRankKeepsTheFunction) {
-  auto model = small();
-  for (const std::string balance : {"first", "split", "last"}) {
-    const Json options = {{"rank", 4096}, {"allow_full", true}, {"balance", balance}};
-    EXPECT_LT(distance(*model, *apply("greenformers", options, model).model), 1e-4) << balance;
-  }
-}
-
-TEST(Greenformers, LeavesTheSingularValuesItCutOff) {
-  auto model = small();
-  const auto report = apply("greenformers", {{"rank", 6}}, model).report;
-  int64_t seen = 0;
-  for (auto* map : block_maps(*model))
-    for (const auto& row : report["maps"]) {
-      if (row["map"] != map->path() || row.contains("skipped")) continue;
-      const auto s = at::linalg_svdvals(map->dense().to(at::kDouble));
-      const double rest = s.narrow(0, 6, s.size(0) - 6).norm().item<double>();
-      EXPECT_NEAR(row["error"].get<double>() / rest, 1, 1e-4) << map->path();
-      EXPECT_EQ(row["bytes"].get<int64_t>(),
-                4 * (6 * (map->in() + map->out()) + (map->bias() ? map->out() : 0)));
-      ++seen;
-    }
-  EXPECT_GT(seen, 0);
-  EXPECT_THROW(apply("greenformers", {{"rank", 4096}}, model), Error);
-  EXPECT_THROW(apply("greenformers", {{"rank", 1.5}}, model), Error);
-}
-
-TEST(Greenformers, SemiNonnegativeErrorsFall) {
-  auto model = small();
-  std::vector<std::map<std::string, double>> errors;
-  for (const int64_t iterations : {0, 1, 5, 20}) {
-    errors.emplace_back();
-    const auto result =
-        apply("greenformers", {{"rank", 6}, {"solver", "snmf"}, {"num_iter", iterations}}, model);
-    for (const auto& row : result.report["maps"])
-      if (row.contains("error")) errors.back()[row["map"].get<std::string>()] = row["error"].get<double>();
-    for (const auto& param : result.model->inventory().params)
-      if (param.name.ends_with(".a")) {
-        EXPECT_GE(param.value.min().item<double>(), 0);
-      }
-  }
-  for (size_t k = 1; k < errors.size(); ++k)
-    for (const auto& [map, error] : errors[k]) EXPECT_LE(error, errors[k - 1].at(map) * (1 + 1e-9)) << map;
-}
-
 }  // namespace
 }  // namespace formwork

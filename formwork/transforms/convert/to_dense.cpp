@@ -1,5 +1,7 @@
-// Back to dense matrices: updates are merged, codes dequantized, factors multiplied, zeros written out. The
-// function stays as it was, but for the rounding of activations (int8).
+// Back to dense matrices: updates are merged, codes dequantized, factors multiplied, zeros written out, and
+// two thin convolutions become one. The function stays as it was, but for the rounding of activations (int8).
+#include "formwork/linear/conv/convolution.h"
+#include "formwork/linear/nested.h"
 #include "formwork/transforms/transform.h"
 
 namespace formwork {
@@ -14,19 +16,28 @@ class ToDense final : public Transform {
   explicit ToDense(const Options& options) : options_(options) {}
   std::vector<Json> budgets() const override { return {Json::object()}; }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
-    return replace_maps(model, model->inventory().maps, "to_dense", options_json(options_),
-                        [&](LinearMap& map) {
-                          if (map.type() == "dense") return Replacement::skip("dense already");
-                          if (!options_.only.empty() && map.type() != options_.only)
-                            return Replacement::skip("not of the chosen representation");
-                          Replacement made;
-                          made.tensors = {{"weight", map.dense()}};
-                          made.representation = PartSpec("dense");
-                          return made;
-                        });
+    const auto& maps = model->inventory().maps;
+    return replace_maps(model, maps, "to_dense", options_json(options_), [&](LinearMap& map) {
+      const auto* outer = enclosing(maps, map);
+      if (outer && chosen(*outer)) return Replacement::skip(fmt::format("a piece of '{}'", outer->path()));
+      if (!chosen(map)) return Replacement::skip("dense already, or not of the chosen representation");
+      Replacement made;
+      if (auto* convolution = dynamic_cast<Convolution*>(&map)) {
+        made.tensors = {{"weight", convolution->kernel()}};
+        made.representation = PartSpec("conv");
+      } else {
+        made.tensors = {{"weight", map.dense()}};
+        made.representation = PartSpec("dense");
+      }
+      return made;
+    });
   }
 
  private:
+  bool chosen(const LinearMap& map) const {
+    if (map.type() == "dense" || map.type() == "conv" || map.type() == "depthwise") return false;
+    return options_.only.empty() || map.type() == options_.only;
+  }
   Options options_;
 };
 

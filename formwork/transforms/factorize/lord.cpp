@@ -1,8 +1,11 @@
-// LoRD: Low Rank Decomposition of Monolingual Code LLMs for One-Shot Compression (Kaushal et al., 2023).
-// A map y = W x + b is split by the principal subspace U [O, r] of its outputs:
+// LoRD: Low Rank Decomposition of Monolingual Code LLMs for One-Shot Compression (Kaushal et al., 2023). Each
+// map of a decoder is split by the principal subspace of its own outputs on calibration data, without
+// training; see output_basis.h. A pair of rank r saves where r < r* = in out / (in + out).
 //
-//   A = U^T W,   B = U,   b' = mean + U U^T (b - mean);   mean squared error = sum of the other eigenvalues
-#include "formwork/transforms/transform.h"
+// The factors are maps of their own ("<path>.a", "<path>.b"), so that they can be quantized or adapted next.
+#include "formwork/transforms/factorize/output_basis.h"
+#include "formwork/transforms/factorize/rank_scan.h"
+#include "formwork/transforms/factorize/split_fused.h"
 
 namespace formwork {
 namespace {
@@ -11,21 +14,32 @@ class Lord final : public Transform {
  public:
   struct Options {
     double ratio = 0.2;
-    int64_t rank = 0, align = 1;
-    std::string basis = "afm_centred", order = "one_shot";
-    bool allow_full = false, strict = false;
+    int64_t rank = 0, align = 0, sequences = 512;
+    std::string basis = "afm_centred", order = "one_shot", allocation = "scan";
+    Json ranks = Json::object(), types = Json::array();
+    std::vector<double> scan = {0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3};
+    bool split_fused = false, allow_full = false, strict = false;
     void describe(Fields& f) {
-      f.number("ratio", ratio, "share of each map's parameters that is removed", 0, 1);
-      f.integer("rank", rank, "rank of every map; 0: from the ratio");
-      f.integer("align", align, "ranks are a multiple of this (128 as published for wide models)", 1, 65536);
-      f.choice("basis", basis, {"afm_centred", "afm_uncentred", "svd"}, "what the subspace is taken from");
+      f.number("ratio", ratio, "share of the parameters of the chosen maps that is removed", 0, 1);
+      f.choice("allocation", allocation, {"scan", "uniform"},
+               "the same share of each map, or shares by type from a sensitivity scan");
+      f.numbers("scan", scan, "the shares of the break-even rank that the scan tries, descending");
+      f.json("ranks", ranks,
+             "ranks by type instead of a ratio: {\"qkv\": 64, \"down\": 96}; others stay dense");
+      f.integer("rank", rank, "one rank for every map instead of a ratio; 0: none");
+      f.integer("align", align, "ranks are a multiple of this; 0: 128 for maps 1024 wide, 1 for smaller ones",
+                0, 65536);
+      f.json("types", types, "types of maps (roles) that are factorized; empty: all of the blocks");
+      f.choice("basis", basis, output_bases(), "what the subspace is taken from");
       f.choice("order", order, {"one_shot", "sequential"},
                "all maps from the dense model, or each after those before it");
-      f.flag("allow_full", allow_full, "factorize even where nothing is saved (exactness checks)");
+      f.integer("sequences", sequences, "most calibration rows that are used; 0: all");
+      f.flag("split_fused", split_fused, "query, key and value (gate, up) of a fused map one by one");
+      f.flag("allow_full", allow_full, "factorize even where nothing is saved (otherwise a map stays dense)");
       f.flag("strict", strict, "a rank that saves nothing is an error instead of a map that stays dense");
     }
   };
-  explicit Lord(const Options& options) : options_(options) {}
+  explicit Lord(const Options& options);
   std::vector<Json> budgets() const override {
     return {{{"ratio", 0.1}}, {{"ratio", 0.2}}, {{"ratio", 0.3}}};
   }
@@ -37,29 +51,89 @@ class Lord final : public Transform {
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) override;
 
  private:
-  int64_t rank_of(const LinearMap& map) const;
-  double factorize(Edit& edit, LinearMap& map, const Moments& moments, int64_t rank) const;
+  using Bases = std::map<std::string, OutputBasis>;  // by path
+  std::string why_kept(const Model& model, const LinearMap& map) const;
+  std::vector<LinearMap*> chosen(const Model& model) const;
+  void check_types(const Model& model) const;
   std::map<std::string, Moments> collect(Model& model, const Calibration& data,
                                          const std::vector<LinearMap*>& maps) const;
+  Bases find_bases(Model& model, const Calibration& data, const std::vector<LinearMap*>& maps,
+                   Json& report) const;
+  Shares scan(Model& model, const Bases& bases, const std::vector<LinearMap*>& maps, const Calibration& held,
+              Json& report) const;
+  int64_t rank_of(const LinearMap& map, const OutputBasis& basis, const Shares& shares) const;
+  Json factorize(Edit& edit, LinearMap& map, const OutputBasis& basis, int64_t rank) const;
+  std::shared_ptr<Model> factored(Model& model, const Bases& bases, const Shares& shares, bool record,
+                                  Json& rows) const;
+  std::shared_ptr<Model> one_by_one(std::shared_ptr<Model> model, const Calibration& data,
+                                    const Shares& shares, Json& report) const;
   Options options_;
 };
 
-int64_t Lord::rank_of(const LinearMap& map) const {
-  const double in = static_cast<double>(map.in()), out = static_cast<double>(map.out());
-  const double break_even = in * out / (in + out);
-  auto rank = options_.rank ? options_.rank : static_cast<int64_t>((1 - options_.ratio) * break_even);
-  rank = std::max<int64_t>(1, rank / options_.align * options_.align);
-  if (options_.allow_full)
-    return std::min(rank, options_.basis == "svd" ? std::min(map.in(), map.out()) : map.out());
-  if (static_cast<double>(rank) < break_even) return rank;
-  if (options_.strict)
-    fail("lord: rank {} of '{}' saves nothing: it must be below {:.1f}", rank, map.path(), break_even);
-  return 0;
+std::string type_of(const LinearMap& map) { return role_name(map.role()); }
+
+int64_t size_of(const LinearMap& map) { return map.in() * map.out(); }
+
+double break_even(const LinearMap& map) {
+  return static_cast<double>(map.in()) * static_cast<double>(map.out()) /
+         static_cast<double>(map.in() + map.out());
+}
+
+Tensor bias_of(const LinearMap& map) {
+  return map.bias() ? map.bias()->value.detach().to(at::kDouble) : at::zeros({map.out()}, at::kDouble);
+}
+
+Lord::Lord(const Options& options) : options_(options) {
+  if (!options.ranks.is_object()) fail("lord: option 'ranks' must be an object of types and ranks");
+  if (!options.types.is_array()) fail("lord: option 'types' must be a list of types");
+  for (const auto& [type, rank] : options.ranks.items())
+    if (!rank.is_number_integer() || rank.get<int64_t>() < 1)
+      fail("lord: option 'ranks.{}' must be a whole number from 1, found {}", type, rank.dump());
+  double before = 1;
+  for (const double share : options.scan) {
+    if (!(share > 0 && share < before))
+      fail("lord: option 'scan' must descend from below 1, found {}", share);
+    before = share;
+  }
+}
+
+// Why a map is not factorized, empty for those that are: the dense ones of the blocks, and the head where
+// `types` names it.
+std::string Lord::why_kept(const Model& model, const LinearMap& map) const {
+  const auto role = map.role();
+  const auto& types = options_.types;
+  const bool named = std::find(types.begin(), types.end(), Json(type_of(map))) != types.end();
+  if (role == Role::embed || role == Role::shortcut || role == Role::router || role == Role::conv)
+    return fmt::format("a map of role '{}' stays as it is", role_name(role));
+  if (!named && (!types.empty() || role == Role::head)) return "not of the chosen types";
+  if (map.banks() > 0) return fmt::format("a bank of {} matrices", map.banks());
+  return why_left(model, map, "lord");
+}
+
+std::vector<LinearMap*> Lord::chosen(const Model& model) const {
+  std::vector<LinearMap*> maps;
+  for (auto* map : model.inventory().maps)
+    if (why_kept(model, *map).empty()) maps.push_back(map);
+  return maps;
+}
+
+void Lord::check_types(const Model& model) const {
+  std::set<std::string> known;
+  for (const auto* map : model.inventory().maps)
+    if (map->role() != Role::embed) known.insert(type_of(*map));
+  const std::vector<std::string> list(known.begin(), known.end());
+  const auto check = [&](const std::string& type) {
+    if (!known.count(type))
+      fail("lord: unknown type '{}'; the model's types are {}", type, fmt::join(list, ", "));
+  };
+  for (const auto& type : options_.types) check(type.is_string() ? type.get<std::string>() : type.dump());
+  for (const auto& [type, rank] : options_.ranks.items()) check(type);
 }
 
 std::map<std::string, Moments> Lord::collect(Model& model, const Calibration& data,
                                              const std::vector<LinearMap*>& maps) const {
   std::vector<Slot> taps;
+  taps.reserve(maps.size());
   for (const auto* map : maps) taps.push_back(map->output_tap());
   const auto by_tap = collect_moments(model, data, taps, /*with_outer=*/true);
   std::map<std::string, Moments> moments;
@@ -69,78 +143,164 @@ std::map<std::string, Moments> Lord::collect(Model& model, const Calibration& da
   return moments;
 }
 
-// Returns the error that the discarded eigenvalues predict.
-double Lord::factorize(Edit& edit, LinearMap& map, const Moments& moments, int64_t rank) const {
-  const auto weight = map.dense();
-  const auto wide = weight.to(at::kDouble);
-  const auto bias =
-      map.bias() ? edit.tensor(map.bias()->name).to(at::kDouble) : at::zeros({map.out()}, at::kDouble);
-  Tensor a, b, shift = bias;
-  double error = 0;
-  if (options_.basis == "svd") {
-    const auto [u, s, v] = at::linalg_svd(wide, /*full_matrices=*/false);
-    a = s.narrow(0, 0, rank).unsqueeze(1) * v.narrow(0, 0, rank);
-    b = u.narrow(1, 0, rank);
-  } else {
-    const bool centred = options_.basis == "afm_centred";
-    const auto n = static_cast<double>(moments.count);
-    const auto mean = moments.sum / n;
-    auto spread = moments.outer / n;
-    if (centred) spread = spread - at::outer(mean, mean);
-    const auto [values, vectors] = at::linalg_eigh(spread);
-    b = vectors.narrow(1, map.out() - rank, rank).flip({1});
-    a = b.t().matmul(wide);
-    error = values.narrow(0, 0, map.out() - rank).clamp_min(0).sum().item<double>();
-    shift = centred ? mean + b.matmul(b.t().matmul(bias - mean)) : b.matmul(b.t().matmul(bias));
+Lord::Bases Lord::find_bases(Model& model, const Calibration& data, const std::vector<LinearMap*>& maps,
+                             Json& report) const {
+  Bases bases;
+  const auto moments = collect(model, data, maps);
+  for (auto* map : maps) {
+    const auto found = moments.find(map->path());
+    if (found == moments.end()) {
+      report["warnings"].push_back(fmt::format("no calibration token reached '{}'", map->path()));
+      continue;
+    }
+    auto basis =
+        output_basis(options_.basis, finite_weight(*map).to(at::kDouble), bias_of(*map), found->second);
+    // Fewer tokens than outputs span a subspace of at most tokens - 1 dimensions around their mean.
+    if (const int64_t most = found->second.count - 1; most < map->out() && options_.basis != "svd") {
+      report["warnings"].push_back(
+          fmt::format("'{}': {} calibration tokens for {} outputs bound the rank by {}", map->path(),
+                      found->second.count, map->out(), most));
+      if (most < 1) continue;
+      basis.energy = basis.energy.narrow(0, 0, std::min(most, basis.size()));
+      basis.vectors = basis.vectors.narrow(1, 0, basis.energy.size(0));
+    }
+    bases[map->path()] = basis;
   }
-  TensorMap tensors = {{"a", a.to(weight.scalar_type())}, {"b", b.to(weight.scalar_type())}};
-  if (map.bias() || options_.basis == "afm_centred") tensors["bias"] = shift.to(weight.scalar_type());
-  edit.replace(map, PartSpec::from_json({{"type", "low_rank"}, {"rank", rank}}, "lord"), tensors);
-  return error;
+  return bases;
 }
 
-TransformResult Lord::apply(const std::shared_ptr<Model>& model, const Calibration& data) {
-  const at::NoGradGuard guard;
-  TransformResult result{model, {{"maps", Json::array()}}};
-  const auto paths = [&] {
-    std::vector<std::string> list;
-    for (auto* map : block_maps(*model)) list.push_back(map->path());
-    return list;
-  }();
-  if (paths.empty())
-    fail("lord: the model has no dense block maps; dequantize or start from the dense model");
-  const auto one = [&](Edit& edit, LinearMap* map, const Moments& moments) {
-    int64_t rank = rank_of(*map);
-    if (rank > 0 && moments.count <= map->out() && !options_.allow_full)
-      rank = std::min(rank, moments.count - 1);
-    Json row = {{"map", map->path()}, {"rank", rank}, {"of", std::min(map->in(), map->out())}};
-    if (rank > 0) row["predicted_error"] = factorize(edit, *map, moments, rank);
-    result.report["maps"].push_back(row);
-    return rank > 0;
-  };
-  if (options_.order == "one_shot") {
+// 0: the map stays dense.
+int64_t Lord::rank_of(const LinearMap& map, const OutputBasis& basis, const Shares& shares) const {
+  const auto type = type_of(map);
+  const double even = break_even(map);
+  int64_t rank = options_.rank;
+  if (const auto given = options_.ranks.find(type); given != options_.ranks.end()) {
+    rank = given->get<int64_t>();
+  } else if (rank == 0) {
+    const auto share = shares.find(type);
+    if (share == shares.end()) return 0;
+    rank = static_cast<int64_t>(share->second * even);
+  }
+  const int64_t align = options_.align ? options_.align : std::min(map.in(), map.out()) >= 1024 ? 128 : 1;
+  rank = std::min(rank, basis.size());
+  if (options_.allow_full) return rank;
+  rank = rank / align * align;
+  if (rank > 0 && static_cast<double>(rank) < even) return rank;
+  if (options_.strict)
+    fail("lord: rank {} of '{}' saves nothing: it must be a multiple of {} from 1 to below {:.1f}", rank,
+         map.path(), align, even);
+  return 0;
+}
+
+Json Lord::factorize(Edit& edit, LinearMap& map, const OutputBasis& basis, int64_t rank) const {
+  Json row = {{"map", map.path()}, {"type", type_of(map)}, {"parameters_before", size_of(map)}};
+  if (rank == 0) {
+    row["skipped"] = fmt::format("no rank below {:.1f}, where it would save, was chosen", break_even(map));
+    return row;
+  }
+  const auto weight = map.dense();
+  const auto made = split_map(basis, weight.to(at::kDouble), bias_of(map), rank);
+  const auto type = weight.scalar_type();
+  TensorMap tensors = {{"a.weight", made.a.to(type)}, {"b.weight", made.b.to(type)}};
+  if (map.bias() || options_.basis == "afm_centred") tensors["bias"] = made.bias.to(type);
+  edit.replace(map, PartSpec::from_json({{"type", "low_rank"}, {"rank", rank}}, "lord"), tensors);
+  row.update(
+      {{"rank", rank},
+       {"rank_reduction", 1 - static_cast<double>(rank) / static_cast<double>(std::min(map.in(), map.out()))},
+       {"parameters", rank * (map.in() + map.out())},
+       {"predicted_error", basis.error(rank)}});
+  return row;
+}
+
+std::shared_ptr<Model> Lord::factored(Model& model, const Bases& bases, const Shares& shares, bool record,
+                                      Json& rows) const {
+  Edit edit(model);
+  bool any = false;
+  for (auto* map : chosen(model)) {
+    const auto basis = bases.find(map->path());
+    if (basis == bases.end()) continue;
+    rows.push_back(factorize(edit, *map, basis->second, rank_of(*map, basis->second, shares)));
+    any |= rows.back().contains("rank");
+  }
+  if (!any) fail("lord: no map is factorized at ratio {}", options_.ratio);
+  if (record) edit.record("lord", options_json(options_));
+  return edit.finish();
+}
+
+Shares Lord::scan(Model& model, const Bases& bases, const std::vector<LinearMap*>& maps,
+                  const Calibration& held, Json& report) const {
+  std::map<std::string, int64_t> types;
+  for (const auto* map : maps) types[type_of(*map)] += size_of(*map);
+  const auto scan = scan_ranks(types, options_.scan, [&](const Shares& shares) {
+    if (shares.empty()) return log_perplexity(model, held);
+    Json rows = Json::array();
+    return log_perplexity(*factored(model, bases, shares, false, rows), held);
+  });
+  report["dense_perplexity"] = std::exp(scan.dense);
+  for (const auto& point : scan.points)
+    report["scan"].push_back(
+        {{"type", point.type}, {"share", point.share}, {"perplexity", std::exp(point.log_perplexity)}});
+  const auto shares = choose_shares(scan, types, options_.ratio);
+  report["shares"] = shares;
+  return shares;
+}
+
+std::shared_ptr<Model> Lord::one_by_one(std::shared_ptr<Model> model, const Calibration& data,
+                                        const Shares& shares, Json& report) const {
+  std::vector<std::string> paths;
+  for (const auto* map : chosen(*model)) paths.push_back(map->path());
+  bool any = false;
+  for (const auto& path : paths) {
+    std::vector<LinearMap*> one;
+    for (auto* map : chosen(*model))
+      if (map->path() == path) one.push_back(map);
+    const auto bases = find_bases(*model, data, one, report);
+    if (bases.empty()) continue;
     Edit edit(*model);
-    auto maps = block_maps(*model);
-    const auto moments = collect(*model, data, maps);
-    bool any = false;
-    for (auto* map : maps)
-      if (const auto found = moments.find(map->path()); found != moments.end())
-        any = one(edit, map, found->second) || any;
-    if (!any) fail("lord: no map is factorized at ratio {}", options_.ratio);
-    edit.record("lord", options_json(options_));
-    result.model = edit.finish();
+    report["maps"].push_back(
+        factorize(edit, *one[0], bases.at(path), rank_of(*one[0], bases.at(path), shares)));
+    if (!report["maps"].back().contains("rank")) continue;
+    if (!any) edit.record("lord", options_json(options_));
+    any = true;
+    model = edit.finish();
+  }
+  if (!any) fail("lord: no map is factorized at ratio {}", options_.ratio);
+  return model;
+}
+
+TransformResult Lord::apply(const std::shared_ptr<Model>& original, const Calibration& given) {
+  const at::NoGradGuard guard;
+  check_types(*original);
+  const auto model = options_.split_fused ? split_fused_maps(original) : original;
+  const auto maps = chosen(*model);
+  if (maps.empty()) fail("lord: the model has no dense maps of the chosen types");
+  TransformResult result{model, {{"maps", Json::array()}, {"warnings", Json::array()}}};
+  for (const auto* map : model->inventory().maps)
+    if (const auto reason = why_kept(*model, *map); !reason.empty())
+      result.report["maps"].push_back({{"map", map->path()}, {"skipped", reason}});
+  auto data = at_most(given, options_.sequences, 0);
+  Shares shares;
+  if (options_.rank == 0 && options_.ranks.empty()) {
+    if (options_.allocation == "uniform") {
+      for (const auto* map : maps) shares[type_of(*map)] = 1 - options_.ratio;
+    } else {
+      // Perplexity is measured on rows that the subspaces have not seen, where there are enough.
+      Calibration held = data;
+      if (const size_t batches = data.batches.size(); batches > 1) {
+        const auto border = data.batches.begin() + static_cast<int64_t>(batches - (batches + 3) / 4);
+        held.batches.assign(border, data.batches.end());
+        data.batches.erase(border, data.batches.end());
+      }
+      Json unused = {{"warnings", Json::array()}};
+      shares = scan(*model, find_bases(*model, data, maps, unused), maps, held, result.report);
+    }
+  }
+  if (options_.order == "sequential") {
+    result.model = one_by_one(model, data, shares, result.report);
     return result;
   }
-  for (const auto& path : paths) {
-    LinearMap* map = nullptr;
-    for (auto* candidate : block_maps(*result.model))
-      if (candidate->path() == path) map = candidate;
-    const auto moments = collect(*result.model, data, {map});
-    Edit edit(*result.model);
-    if (!moments.count(path) || !one(edit, map, moments.at(path))) continue;
-    if (path == paths.back()) edit.record("lord", options_json(options_));
-    result.model = edit.finish();
-  }
+  const auto bases = find_bases(*model, data, maps, result.report);
+  result.model = factored(*model, bases, shares, true, result.report["maps"]);
   return result;
 }
 
