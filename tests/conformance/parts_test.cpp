@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "conformance/subject.h"
+#include "formwork/core/facet.h"
 #include "formwork/transforms/edit.h"
 
 namespace formwork::conformance {
@@ -131,6 +132,23 @@ TEST_P(Parts, AppendsEqualForwardAlsoAfterForkAndRollBack) {
   const auto next = at::stack({x[0].narrow(0, 3, 2), x[1].narrow(0, 1, 2)});
   const auto out = model().append(ctx, {{"x", next}}, uneven).at("y");
   EXPECT_LT(gap(out, at::stack({y[0].narrow(0, 3, 2), y[1].narrow(0, 1, 2)})), 1e-9) << "uneven rows";
+}
+
+// Facet `matrix`: the mixer is its matrices times its values, finished.
+TEST_P(Parts, MatricesTimesValuesAreTheMixer) {
+  if (!build("matrix")) return;
+  const auto found = model().inventory().parts.find("part");
+  auto* facet =
+      found == model().inventory().parts.end() ? nullptr : dynamic_cast<MatrixFacet*>(found->second);
+  if (!facet || GetParam().spec["model"].contains("memory_width")) return;
+  const at::NoGradGuard guard;
+  const auto x = random({2, 6, kWidth});
+  auto ctx = model().make_context();
+  const auto view = facet->matrix(ctx, x);
+  EXPECT_EQ(view.weights.size(2), 6);
+  EXPECT_EQ(view.weights.size(3), 6);
+  EXPECT_LT(gap(view.finish(view.weights.matmul(view.values)), run(model(), {{"x", x}})), 1e-11);
+  if (traits().causal) EXPECT_EQ(view.weights.triu(1).abs().max().item<double>(), 0);
 }
 
 TEST_P(Parts, SpecsBuildTheSameAgain) {

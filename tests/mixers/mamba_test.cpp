@@ -7,6 +7,7 @@
 
 #include "formwork/core/child_process.h"
 #include "formwork/interop/safetensors.h"
+#include "formwork/mixers/recurrent/complex_scan.h"
 #include "formwork/models/model.h"
 #include "mixer_alone.h"
 
@@ -111,8 +112,161 @@ TEST(SelectiveScan, ConstantsAreACausalConvolution) {
   }
 }
 
+struct ComplexCase {
+  SelectiveScan scan;
+  Tensor W;
+};
+
+ComplexCase random_complex(int64_t batch, int64_t length, int64_t channels, int64_t states, bool constant,
+                           at::ScalarType type = at::kDouble) {
+  auto s = random_scan(batch, length, channels, states, type);
+  const auto shape =
+      constant ? std::vector<int64_t>{channels, states, 2} : std::vector<int64_t>{batch, length, states, 2};
+  s.B = at::randn(shape, type), s.C = at::randn(shape, type);
+  s.h0 = at::randn({batch, channels, states, 2}, type);
+  return {s, at::randn({channels, states}, type) * 5};
+}
+
+// Token by token in complex numbers.
+std::pair<Tensor, Tensor> complex_recurrence(const SelectiveScan& s, const Tensor& W) {
+  const auto number = [](const Tensor& x) { return at::view_as_complex(x.contiguous()); };
+  const auto a = at::complex(s.A, W), B = number(s.B), C = number(s.C);
+  auto h = number(s.h0);
+  std::vector<Tensor> rows;
+  for (int64_t t = 0; t < s.x.size(1); ++t) {
+    const auto at_token = [&](const Tensor& x) { return x.dim() == 3 ? x.select(1, t).unsqueeze(1) : x; };
+    const auto delta = s.delta.select(1, t).unsqueeze(-1), x = s.x.select(1, t);
+    const auto decay = (delta * a).exp();
+    h = decay * h + (s.zoh ? (decay - 1) / a : delta + 0 * a) * at_token(B) * x.unsqueeze(-1);
+    const auto y = 2 * at::real((at_token(C) * h).sum(-1)) + s.D * x;
+    rows.push_back(y * at::silu(s.z.select(1, t)));
+  }
+  return {at::stack(rows, 1), at::view_as_real(h)};
+}
+
+TEST(ComplexScan, EqualsTheRecurrenceInComplexNumbers) {
+  at::manual_seed(21);
+  for (const bool zoh : {false, true})
+    for (const bool constant : {false, true})
+      for (const bool plain : {false, true})
+        for (const int64_t length : {1, 7, 64, 257}) {
+          auto [s, W] = random_complex(2, length, 3, 2, constant);
+          s.zoh = zoh;
+          const auto [y, h] = complex_scan(s, W, plain);
+          const auto [right_y, right_h] = complex_recurrence(s, W);
+          EXPECT_LT(distance(y, right_y), 1e-10 * right_y.abs().max().item<double>()) << length;
+          EXPECT_LT(distance(h, right_h), 1e-10 * right_h.abs().max().item<double>()) << length;
+        }
+}
+
+TEST(ComplexScan, StaysExactInFloat32) {
+  at::manual_seed(22);
+  auto [s, W] = random_complex(1, 257, 3, 2, false);
+  const auto right = complex_scan(s, W, false).first;
+  for (Tensor* t : {&s.delta, &s.A, &s.B, &s.C, &s.x, &s.D, &s.z, &s.h0}) *t = t->to(at::kFloat);
+  const auto y = complex_scan(s, W.to(at::kFloat), false).first;
+  EXPECT_LT(distance(y.to(at::kDouble), right), 1e-5 * right.abs().max().item<double>());
+}
+
+TEST(ComplexScan, FrequencyZeroIsTwiceTheRealScan) {
+  at::manual_seed(23);
+  for (const bool zoh : {false, true}) {
+    auto s = random_scan(2, 30, 3, 2, at::kDouble);
+    s.D = s.z = Tensor(), s.zoh = zoh;
+    const auto real = selective_scan(s, false);
+    auto pair = s;
+    const auto with_zero = [](const Tensor& x) { return at::stack({x, at::zeros_like(x)}, -1); };
+    pair.B = with_zero(s.B), pair.C = with_zero(s.C), pair.h0 = with_zero(s.h0);
+    const auto [y, h] = complex_scan(pair, at::zeros_like(s.A), false);
+    EXPECT_LT(distance(y, 2 * real.first), 1e-12);
+    EXPECT_LT(distance(h, with_zero(real.second)), 1e-12);
+  }
+}
+
+TEST(ComplexScan, StepsOfNearlyNothingHoldExactly) {
+  // The input factor (e^p - 1) / A where p is small cancels; its limit is delta.
+  for (const double step : {0.0, 1e-12, 1e-6, 1e-3, 0.02}) {
+    auto [s, W] = random_complex(1, 1, 1, 1, false);
+    s.zoh = true, s.delta.fill_(step), s.A.fill_(-1), W.fill_(3), s.h0.zero_();
+    const auto h = at::view_as_complex(complex_scan(s, W, false).second.contiguous());
+    const c10::complex<double> a(-1, 3);
+    // Its series to the fourth order is exact to 1e-9 relative here.
+    const auto p = a * step;
+    const auto factor = step * (1.0 + p / 2.0 + p * p / 6.0 + p * p * p / 24.0 + p * p * p * p / 120.0);
+    const auto B = at::view_as_complex(s.B.contiguous());
+    const auto right = B.flatten()[0].item<c10::complex<double>>() * factor * s.x.flatten()[0].item<double>();
+    EXPECT_NEAR(std::abs(h.flatten()[0].item<c10::complex<double>>() - right), 0,
+                1e-9 * (std::abs(right) + 1e-300))
+        << step;
+  }
+}
+
+TEST(SelectiveScanMatrix, TimesTheInputIsTheScan) {
+  at::manual_seed(24);
+  for (const bool zoh : {false, true})
+    for (const bool constant : {false, true}) {
+      auto s = random_scan(2, 19, 3, 4, at::kDouble);
+      if (constant) s.B = at::randn({3, 4}, at::kDouble), s.C = at::randn({3, 4}, at::kDouble);
+      auto [c, W] = random_complex(2, 19, 3, 4, constant);
+      const auto check = [&](SelectiveScan scan, const Tensor& frequencies) {
+        scan.h0 = scan.z = Tensor(), scan.zoh = zoh;
+        const auto y =
+            (frequencies.defined() ? complex_scan(scan, frequencies, false) : selective_scan(scan, false))
+                .first;
+        const auto m = selective_scan_matrix(scan, frequencies);
+        EXPECT_EQ(m.sizes(), at::IntArrayRef({2, 3, 19, 19}));
+        EXPECT_EQ(m.triu(1).abs().max().item<double>(), 0);
+        const auto product = m.matmul(scan.x.transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2);
+        EXPECT_LT(distance(product, y), 1e-11 * (1 + y.abs().max().item<double>()));
+      };
+      check(s, {});
+      check(c, W);
+    }
+}
+
+TEST(SelectiveScanMatrix, GoldenWeights) {
+  // exp(-ln 2) = 1/2: each step halves what ln 2 of an input has left.
+  const auto ones = at::ones({3}, at::kDouble);
+  const auto m = selective_scan_matrix(single(ones * std::log(2.0), ones), {})[0][0];
+  for (int64_t t = 0; t < 3; ++t)
+    for (int64_t s = 0; s <= t; ++s)
+      EXPECT_NEAR(m[t][s].item<double>(), std::log(2.0) * std::pow(0.5, static_cast<double>(t - s)), 1e-12);
+}
+
+TEST(SelectiveScanMatrix, LongGapsDoNotOverflow) {
+  auto s = single(at::full({400}, 5.0, at::kDouble), at::ones({400}, at::kDouble).clone());
+  s.delta.set_requires_grad(true);
+  const auto m = selective_scan_matrix(s, {});
+  EXPECT_TRUE(m.isfinite().all().item<bool>());
+  EXPECT_TRUE(torch::autograd::grad({m.sum()}, {s.delta})[0].isfinite().all().item<bool>());
+}
+
+TEST(ComplexScan, ConstantsAreACausalConvolution) {
+  at::manual_seed(25);
+  const int64_t length = 40, channels = 3, states = 2;
+  auto [s, W] = random_complex(2, length, channels, states, true);
+  s.h0 = s.z = s.D = Tensor();
+  const auto delta = at::rand({channels}, at::kDouble) * 0.3;
+  s.delta = delta.expand({2, length, channels});
+  const auto number = [](const Tensor& x) { return at::view_as_complex(x.contiguous()); };
+  const auto a = at::complex(s.A, W);
+  auto expected = at::zeros_like(s.x);
+  for (int64_t k = 0; k < length; ++k) {
+    const auto decay = (delta.unsqueeze(1) * a * static_cast<double>(k)).exp();
+    const auto kernel = 2 * at::real((number(s.C) * decay * delta.unsqueeze(1) * number(s.B)).sum(1));
+    expected.narrow(1, k, length - k).add_(s.x.narrow(1, 0, length - k) * kernel);
+  }
+  EXPECT_LT(distance(complex_scan(s, W, false).first, expected), 1e-10);
+}
+
+const char* const kReal = R"({"type": "mamba", "d_state": 3, "dt_rank": 2})";
 const char* const kVariants[] = {
-    R"({"type": "mamba", "d_state": 3, "dt_rank": 2})",
+    kReal,
+    R"({"type": "mamba", "d_state": 2, "complex": true})",
+    R"({"type": "mamba", "d_state": 2, "complex": true, "discretization": "zoh", "selective_b": false})",
+    R"({"type": "mamba", "d_state": 2, "complex": true, "selective_delta": false, "selective_b": false,
+        "selective_c": false, "a_init": "s4d_inv"})",
+    R"({"type": "mamba", "d_state": 3, "a_init": "random", "dt_init": "constant"})",
     R"({"type": "mamba", "d_state": 2, "d_conv": 1, "discretization": "zoh"})",
     R"({"type": "mamba", "d_state": 3, "selective_delta": false, "selective_b": false, "selective_c": false})",
     R"({"type": "mamba", "d_state": 3, "selective_c": false})",
@@ -129,7 +283,7 @@ TEST(Mamba, GradientsMatchFiniteDifferences) {
 }
 
 TEST(Mamba, PlainPathHasSecondDerivatives) {
-  MixerAlone alone(kVariants[0], 6);
+  MixerAlone alone(kReal, 6);
   const auto x = at::randn({1, 5, 6}, at::kDouble);
   Context ctx;
   ctx.mode.twice_differentiable = true;
@@ -158,7 +312,7 @@ TEST(Mamba, AppendsEqualForward) {
 TEST(Mamba, StatesKeepLengthsRollBackAndFork) {
   at::manual_seed(7);
   const at::NoGradGuard guard;
-  MixerAlone alone(kVariants[0], 6);
+  MixerAlone alone(kReal, 6);
   const auto x = at::randn({2, 7, 6}, at::kDouble), more = at::randn({2, 2, 6}, at::kDouble);
   Layout layout;
   layout.lengths = at::tensor({7, 3}, at::kLong);
@@ -183,12 +337,96 @@ TEST(Mamba, StatesKeepLengthsRollBackAndFork) {
 TEST(Mamba, PaddingPassesTheStateOn) {
   at::manual_seed(8);
   const at::NoGradGuard guard;
-  MixerAlone alone(kVariants[0], 6);
+  MixerAlone alone(kReal, 6);
   auto x = at::randn({2, 7, 6}, at::kDouble);
   Layout layout;
   layout.lengths = at::tensor({7, 4}, at::kLong);
   const auto y = alone.forward(x, &layout);
   EXPECT_LT(distance(y[1].narrow(0, 0, 4), alone.forward(x.narrow(0, 1, 1).narrow(1, 0, 4))[0]), 1e-12);
+}
+
+TEST(Mamba, MatrixOfTheMixerWithPadding) {
+  at::manual_seed(26);
+  const at::NoGradGuard guard;
+  MixerAlone alone(kReal, 6);
+  const auto x = at::randn({2, 7, 6}, at::kDouble);
+  Layout layout;
+  layout.lengths = at::tensor({7, 4}, at::kLong);
+  Context ctx;
+  ctx.layout = &layout;
+  const auto view = require_facet<MatrixFacet>(*alone.mixer, "mixer").matrix(ctx, x);
+  const auto y = view.finish(view.weights.matmul(view.values)), right = alone.forward(x, &layout);
+  EXPECT_LT(distance(y[0], right[0]), 1e-12);
+  EXPECT_LT(distance(y[1].narrow(0, 0, 4), right[1].narrow(0, 0, 4)), 1e-12);
+}
+
+TEST(Mamba, StatesStartWhereTheirOptionSays) {
+  const auto start = [](const char* name, bool complex) {
+    return MixerAlone(
+        fmt::format(R"({{"type": "mamba", "d_state": 4, "a_init": "{}", "complex": {}}})", name, complex),
+        64);
+  };
+  EXPECT_LT(distance(start("half", false).value("A_log").exp(), at::full({128, 4}, 0.5, at::kDouble)), 1e-12);
+  const auto random = start("random", false).value("A_log");
+  EXPECT_NEAR(random.mean().item<double>(), 0, 0.15);
+  EXPECT_NEAR(random.std().item<double>(), 1, 0.15);
+  auto lin = start("s4d", true), inv = start("s4d_inv", true);
+  for (auto* alone : {&lin, &inv})
+    EXPECT_LT(distance(alone->value("A_log").exp(), at::full({128, 4}, 0.5, at::kDouble)), 1e-12);
+  EXPECT_LT(distance(lin.value("A_imag")[5], at::arange(4, at::kDouble) * M_PI), 1e-12);
+  const auto n = at::arange(4, at::kDouble);
+  EXPECT_LT(distance(inv.value("A_imag")[5], (4 / (2 * n + 1) - 1) * (4 / M_PI)), 1e-12);
+  EXPECT_FALSE(lin.inventory->by_name.at("mixer.A_imag")->rule.decay);
+  auto constant = MixerAlone(R"({"type": "mamba", "d_state": 3, "complex": true, "selective_b": false})", 8);
+  EXPECT_TRUE(at::equal(constant.value("B").select(2, 0), at::ones({16, 3}, at::kDouble)));
+  EXPECT_EQ(constant.value("B").select(2, 1).abs().max().item<double>(), 0);
+}
+
+TEST(Mamba, ConstantStepWeightsAndFloor) {
+  MixerAlone alone(R"({"type": "mamba", "dt_init": "constant", "dt_rank": 4, "dt_min": 1e-6, "dt_max": 1e-3,
+                       "dt_init_floor": 1e-4})",
+                   64);
+  EXPECT_TRUE(at::equal(alone.value("delta.weight"), at::full({128, 4}, 0.5, at::kDouble)));
+  const auto step = at::softplus(alone.value("delta.bias"));
+  EXPECT_NEAR(step.min().item<double>(), 1e-4, 1e-12);
+  EXPECT_LE(step.max().item<double>(), 1e-3 + 1e-12);
+}
+
+// The message of the error that `call` ends in; empty where there is none.
+std::string refusal(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(Mamba, ErrorsNameWhatWasExpectedAndFound) {
+  MixerAlone alone(kReal, 6);
+  const auto has = [](const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  };
+  const auto empty = refusal([&] { alone.forward(at::zeros({2, 0, 6}, at::kDouble)); });
+  EXPECT_TRUE(has(empty, "at least 1") && has(empty, "found 0")) << empty;
+  const auto state = alone.state(3);
+  const auto rows = refusal([&] { alone.append(at::zeros({2, 1, 6}, at::kDouble), *state); });
+  EXPECT_TRUE(has(rows, "3") && has(rows, "2")) << rows;
+  for (const char* option : {"d_conv", "d_state"}) {
+    const auto small =
+        refusal([&] { MixerAlone(fmt::format(R"({{"type": "mamba", "{}": 0}})", option), 6); });
+    EXPECT_TRUE(has(small, option) && has(small, "1") && has(small, "0")) << small;
+  }
+  EXPECT_NE(refusal([] { MixerAlone(R"({"type": "mamba", "a_init": "s4d_inv"})", 6); }), "");
+  EXPECT_NE(refusal([] { MixerAlone(R"({"type": "mamba", "dt_min": 1, "dt_max": 0.1})", 6); }), "");
+  auto model = build_model(Spec::from_json(Json::parse(R"({"formwork": 1, "model": {"type": "decoder",
+      "vocab": 24, "width": 8, "layers": [{"mixer": {"type": "mamba"}}]}})"),
+                                           "test"));
+  auto ctx = model->make_context();
+  const auto id = refusal([&] {
+    model->forward(ctx, {{"input_ids", at::tensor({3, 24}, at::kLong).view({1, 2})}});
+  });
+  EXPECT_TRUE(has(id, "24")) << id;
 }
 
 TEST(Mamba, StartsAsPublished) {
