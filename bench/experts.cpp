@@ -69,5 +69,13 @@ int main() {
     return fmt::format(R"({{"type": "stick_breaking", "modules": {}, "active": 2, "heads": 4}})", n);
   };
   compare("attention modules", "mixers", modules(8), modules(32));
+  const auto block = [](int64_t n) {
+    return fmt::format(R"({{"type": "pre", "norm": "layer_norm",
+      "mixer": {{"type": "stick_breaking", "modules": {0}, "active": 2, "heads": 4}},
+      "channel": {{"type": "experts", "experts": {0}, "active": 2, "gated": false, "gate": "mlp", "renormalize": false,
+                  "activation": "gelu_tanh", "balance_loss": "mi", "start": "inverse_fan_in"}}}})",
+                       n);
+  };
+  compare("a block of both (ModuleFormer)", "wiring", block(8), block(32));
   return 0;
 }

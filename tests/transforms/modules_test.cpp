@@ -30,8 +30,9 @@ Tensor value(const Model& model, const std::string& name) {
 Calibration calibration() {
   Calibration data;
   at::manual_seed(12);
-  data.batches.push_back({{"input_ids", at::randint(29, {4, 12}, at::kLong)},
-                          {"lengths", at::tensor({12, 5, 12, 12}, at::kLong)}});
+  auto mask = at::ones({4, 12}, at::kLong);
+  mask[1].narrow(0, 5, 7).zero_();
+  data.batches.push_back({{"input_ids", at::randint(29, {4, 12}, at::kLong)}, {"attention_mask", mask}});
   return data;
 }
 
