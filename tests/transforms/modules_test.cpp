@@ -61,6 +61,21 @@ TransformResult apply(const std::string& name, const Json& options, const std::s
   return Catalog<Transform>::make(name, options)->apply(model, calibration());
 }
 
+// The modules of a pool that nothing in the data took.
+Tensor unused(const TransformResult& result, const std::string& axis) {
+  for (const auto& pool : result.report["pools"])
+    if (pool["axis"] == axis) return at::tensor(pool["use"].get<std::vector<double>>()).eq(0);
+  return {};
+}
+
+// Removes the modules that neither the calibration's tokens nor `tokens` take.
+TransformResult prune_unused(const std::shared_ptr<Model>& model, const std::string& gate_base) {
+  auto data = calibration();
+  data.batches.push_back(tokens());
+  const Json options = {{"threshold", 1e-9}, {"gate_base", gate_base}};
+  return Catalog<Transform>::make("prune_modules", options)->apply(model, data);
+}
+
 // Modules 1 and 4 of both pools get a logit of about -12 for every token, so nobody takes them.
 void close(Model& model) {
   const at::NoGradGuard guard;
@@ -89,19 +104,33 @@ TEST(ModuleUse, CountsChoicesOfRealTokens) {
 TEST(PruneModules, NeverChosenModulesGoWithoutATraceWhenTheirRowsAreKept) {
   auto model = make();
   close(*model);
-  const auto result = apply("prune_modules", {{"gate_base", "kept"}}, model);
-  const auto& axes = result.model->inventory().axes;
+  const auto result = prune_unused(model, "kept");
   for (const char* axis : {kExperts, kModules}) {
-    EXPECT_EQ(axes.at(axis).size, 4);
-    EXPECT_EQ(result.report["pools"].size(), 2u);
+    const auto gone = unused(result, axis);
+    EXPECT_TRUE(gone[1].item<bool>() && gone[4].item<bool>()) << axis;
+    EXPECT_EQ(result.model->inventory().axes.at(axis).size, 6 - gone.sum().item<int64_t>());
   }
   EXPECT_LT(gap(logits(*result.model), logits(*model)), 1e-12);
-  // And again, after more of them are closed.
-  const auto more =
-      apply("prune_modules", {{"keep", 3}, {"gate_base", "kept"}, {"axes", "*.experts"}}, result.model);
-  EXPECT_EQ(more.model->inventory().axes.at(kExperts).size, 3);
-  EXPECT_EQ(value(*more.model, "layers.0.channel.router_removed.weight").size(0), 3);
-  EXPECT_EQ(more.model->spec().history.size(), 2u);
+}
+
+TEST(PruneModules, RowsOfEarlierPruningStay) {
+  auto model = make();
+  const Json first = {{"keep", 4}, {"gate_base", "kept"}, {"axes", "*.experts"}};
+  const Json second = {{"keep", 3}, {"gate_base", "kept"}, {"axes", "*.experts"}};
+  const auto once = apply("prune_modules", first, model), twice = apply("prune_modules", second, once.model);
+  const auto before = value(*once.model, "layers.0.channel.router_removed.weight");
+  const auto after = value(*twice.model, "layers.0.channel.router_removed.weight");
+  EXPECT_EQ(after.size(0), 3);
+  EXPECT_TRUE(at::equal(after.narrow(0, 0, 2), before));
+  EXPECT_EQ(twice.model->spec().history.size(), 2u);
+  // The experts that stand have the probabilities that they had beside all six.
+  const std::string router = "layers.0.channel.router.weight", tap = "layers.0.channel.probabilities";
+  const auto p = at_tap(*twice.model, tap), whole = at_tap(*model, tap);
+  for (int64_t e = 0; e < 3; ++e) {
+    const auto same = value(*model, router).eq(value(*twice.model, router)[e]).all(1).nonzero();
+    ASSERT_EQ(same.numel(), 1);
+    EXPECT_LT(gap(p.select(-1, e), whole.select(-1, same.item<int64_t>())), 1e-14);
+  }
 }
 
 TEST(PruneModules, WithoutTheirRowsEveryGateGrowsByTheirShare) {
@@ -110,10 +139,10 @@ TEST(PruneModules, WithoutTheirRowsEveryGateGrowsByTheirShare) {
   // The first pool sees the same input before and after.
   const auto before = at_tap(*model, "layers.0.mixer.gates"),
              p = at_tap(*model, "layers.0.mixer.probabilities");
-  const auto result = apply("prune_modules", {{"gate_base", "all"}}, model);
+  const auto result = prune_unused(model, "all");
   const auto after = at_tap(*result.model, "layers.0.mixer.gates");
-  const auto kept = at::tensor({0, 2, 3, 5}, at::kLong), gone = at::tensor({1, 4}, at::kLong);
-  const auto removed = p.index_select(-1, gone).sum(-1, true);
+  const auto gone = unused(result, kModules), kept = gone.logical_not().nonzero().squeeze(1);
+  const auto removed = (p * gone).sum(-1, true);
   EXPECT_GT(removed.min().item<double>(), 0);
   EXPECT_LT(gap(after, before.index_select(-1, kept) / (1 - removed)), 1e-12);
   EXPECT_FALSE(result.model->inventory().by_name.count("layers.0.mixer.router_removed.weight"));
