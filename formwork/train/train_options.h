@@ -13,6 +13,7 @@ struct TrainOptions {
   PartSpec optimizer = "adamw", schedule = "cosine";
   std::string precision = "float32";
   bool checkpoint = false;
+  Json train_from = Json::object();
 
   // What does not.
   int64_t evaluate_every = 0, evaluate_samples = 0, evaluate_batch = 0;
@@ -33,6 +34,8 @@ struct TrainOptions {
     f.part("schedule", schedule, "schedules", "the rate's course");
     describe_precision(f, precision);
     f.flag("checkpoint", checkpoint, "recompute activations in the backward pass, to save memory");
+    f.json("train_from", train_from,
+           "train these axes from an entry on, and nothing else: {\"layers.*.experts\": 8}; {}: everything");
   }
   void describe(Fields& f) {
     describe_course(f);

@@ -7,6 +7,7 @@
 #include "formwork/models/model_io.h"
 #include "formwork/train/run_folder.h"
 #include "formwork/train/run_log.h"
+#include "formwork/train/trained_slices.h"
 
 namespace formwork {
 namespace {
@@ -31,6 +32,7 @@ class Trainer {
     auto running = this->running();
     folder_.restore(running);
     step_ = folder_.start();
+    if (!options.train_from.empty()) slices_.emplace(model, optimizer_->parameters(), options.train_from);
   }
 
   TrainResult run() {
@@ -69,6 +71,7 @@ class Trainer {
     StepFacts facts;
     facts.loss = backward(batch);
     require_finite(facts.loss, "loss");
+    if (slices_) slices_->clear_other_gradients();
     facts.gradient_norm = optimizer_->parameters().gradient_norm();
     require_finite(facts.gradient_norm, "gradient's norm");
     Update update;
@@ -81,6 +84,7 @@ class Trainer {
       const PrecisionGuard precision(options_.precision, batch.targets.device().type());
       optimizer_->step(update);
     }
+    if (slices_) slices_->restore_others();
     facts.step = ++step_;
     if (average_) average_->update(step_);
     const int64_t tokens = batch.token_count();
@@ -154,6 +158,7 @@ class Trainer {
   std::unique_ptr<Schedule> schedule_;
   RunFolder folder_;
   std::optional<WeightAverage> average_;
+  std::optional<TrainedSlices> slices_;
   int64_t step_ = 0;
   TrainResult result_;
 };

@@ -1,5 +1,6 @@
 #include "formwork/transforms/edit.h"
 
+#include "formwork/core/random.h"
 #include "formwork/linear/nested.h"
 
 namespace formwork {
@@ -115,6 +116,37 @@ void Edit::select(const std::string& axis, const Tensor& index) {
   });
   sizes_[axis] = index.numel();
   spec_.axes[axis] = index.numel();
+}
+
+void Edit::grow(const std::string& axis, int64_t count, uint64_t seed) {
+  require(axis, Group::permute, "grown");
+  const int64_t before = axis_size(axis);
+  for (const auto& param : model_->inventory().params) {
+    const auto found = tensors_.find(param.name);
+    if (found == tensors_.end()) continue;
+    auto& tensor = found->second;
+    for (size_t d = 0; d < param.dims.size(); ++d) {
+      const auto& dim = param.dims[d];
+      if (!dim.carries(axis)) continue;
+      if (dim.segments.size() != 1 || dim.segments[0].size() != 1 || !tensor.is_floating_point())
+        fail("axis '{}' cannot be grown: '{}' carries it as {}, expected a dimension of its own", axis,
+             param.name, dim.describe());
+      const auto at = static_cast<int64_t>(d);
+      auto shape = tensor.sizes().vec();
+      shape[d] = before + count;
+      auto whole = at::zeros(shape, tensor.options());
+      param.rule.init.fill(whole, make_stream(seed, param.name, static_cast<uint64_t>(before)));
+      tensor = at::cat({tensor, whole.narrow(at, before, count)}, at);
+    }
+  }
+  sizes_[axis] = before + count;
+  spec_.axes[axis] = before + count;
+  changed_ = true;
+}
+
+void Edit::add(const std::string& name, const Tensor& tensor) {
+  tensors_[name] = tensor.detach().contiguous();
+  changed_ = true;
 }
 
 void Edit::rotate(const std::string& axis, const Tensor& basis) {

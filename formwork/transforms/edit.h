@@ -25,6 +25,11 @@ class Edit {
   // Keeps the entries `index` [n] int64 of an axis, in that order (a permutation when n is its size). Of an
   // axis of rotary pairs, whole pairs that stay pairs.
   void select(const std::string& axis, const Tensor& index);
+  // Appends `count` entries to an axis, as its parameters start (their initialization, a stream of `seed`).
+  // Each parameter must carry the axis as a whole dimension.
+  void grow(const std::string& axis, int64_t count, uint64_t seed);
+  // Gives the rebuilt model a tensor for a parameter that a table of the Spec now asks for.
+  void add(const std::string& name, const Tensor& tensor);
   // Change of basis of an orthogonal axis: a row vector x becomes x Q, Q [size, m] with orthonormal columns.
   void rotate(const std::string& axis, const Tensor& basis);
   // Leaves out the part at `path` (a step: "layers.3.mixer") and its tensors.

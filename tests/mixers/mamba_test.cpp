@@ -9,20 +9,10 @@
 #include "formwork/interop/safetensors.h"
 #include "formwork/models/model.h"
 #include "mixer_alone.h"
+#include "random_scan.h"
 
 namespace formwork {
 namespace {
-
-SelectiveScan random_scan(int64_t batch, int64_t length, int64_t channels, int64_t states,
-                          at::ScalarType type) {
-  SelectiveScan s;
-  s.delta = at::rand({batch, length, channels}, type) * 0.3;
-  s.A = -at::rand({channels, states}, type) * 3 - 0.1;
-  s.B = at::randn({batch, length, states}, type), s.C = at::randn({batch, length, states}, type);
-  s.x = at::randn({batch, length, channels}, type), s.z = at::randn({batch, length, channels}, type);
-  s.D = at::randn({channels}, type), s.h0 = at::randn({batch, channels, states}, type);
-  return s;
-}
 
 std::vector<Tensor> tensors(const SelectiveScan& s) { return {s.delta, s.A, s.B, s.C, s.x, s.D, s.z, s.h0}; }
 
@@ -58,15 +48,6 @@ TEST(SelectiveScan, FusedGradientsEqualThoseOfTheRecurrence) {
     for (size_t i = 0; i < fused.size(); ++i)
       EXPECT_LT(distance(fused[i], plain[i]), 1e-9 * (1 + plain[i].abs().max().item<double>())) << i;
   }
-}
-
-// One channel, one state, A = -1, B = C = 1, no skip, no gate.
-SelectiveScan single(const Tensor& delta, const Tensor& x) {
-  SelectiveScan s;
-  s.delta = delta.view({1, -1, 1}), s.x = x.view({1, -1, 1});
-  s.A = at::full({1, 1}, -1.0, at::kDouble);
-  s.B = s.C = at::ones_like(s.x);
-  return s;
 }
 
 TEST(SelectiveScan, GoldenStates) {
@@ -111,8 +92,14 @@ TEST(SelectiveScan, ConstantsAreACausalConvolution) {
   }
 }
 
+const char* const kReal = R"({"type": "mamba", "d_state": 3, "dt_rank": 2})";
 const char* const kVariants[] = {
-    R"({"type": "mamba", "d_state": 3, "dt_rank": 2})",
+    kReal,
+    R"({"type": "mamba", "d_state": 2, "complex": true})",
+    R"({"type": "mamba", "d_state": 2, "complex": true, "discretization": "zoh", "selective_b": false})",
+    R"({"type": "mamba", "d_state": 2, "complex": true, "selective_delta": false, "selective_b": false,
+        "selective_c": false, "a_init": "s4d_inv"})",
+    R"({"type": "mamba", "d_state": 3, "a_init": "random", "dt_init": "constant"})",
     R"({"type": "mamba", "d_state": 2, "d_conv": 1, "discretization": "zoh"})",
     R"({"type": "mamba", "d_state": 3, "selective_delta": false, "selective_b": false, "selective_c": false})",
     R"({"type": "mamba", "d_state": 3, "selective_c": false})",
@@ -129,7 +116,7 @@ TEST(Mamba, GradientsMatchFiniteDifferences) {
 }
 
 TEST(Mamba, PlainPathHasSecondDerivatives) {
-  MixerAlone alone(kVariants[0], 6);
+  MixerAlone alone(kReal, 6);
   const auto x = at::randn({1, 5, 6}, at::kDouble);
   Context ctx;
   ctx.mode.twice_differentiable = true;
@@ -158,7 +145,7 @@ TEST(Mamba, AppendsEqualForward) {
 TEST(Mamba, StatesKeepLengthsRollBackAndFork) {
   at::manual_seed(7);
   const at::NoGradGuard guard;
-  MixerAlone alone(kVariants[0], 6);
+  MixerAlone alone(kReal, 6);
   const auto x = at::randn({2, 7, 6}, at::kDouble), more = at::randn({2, 2, 6}, at::kDouble);
   Layout layout;
   layout.lengths = at::tensor({7, 3}, at::kLong);
@@ -183,12 +170,96 @@ TEST(Mamba, StatesKeepLengthsRollBackAndFork) {
 TEST(Mamba, PaddingPassesTheStateOn) {
   at::manual_seed(8);
   const at::NoGradGuard guard;
-  MixerAlone alone(kVariants[0], 6);
+  MixerAlone alone(kReal, 6);
   auto x = at::randn({2, 7, 6}, at::kDouble);
   Layout layout;
   layout.lengths = at::tensor({7, 4}, at::kLong);
   const auto y = alone.forward(x, &layout);
   EXPECT_LT(distance(y[1].narrow(0, 0, 4), alone.forward(x.narrow(0, 1, 1).narrow(1, 0, 4))[0]), 1e-12);
+}
+
+TEST(Mamba, MatrixOfTheMixerWithPadding) {
+  at::manual_seed(26);
+  const at::NoGradGuard guard;
+  MixerAlone alone(kReal, 6);
+  const auto x = at::randn({2, 7, 6}, at::kDouble);
+  Layout layout;
+  layout.lengths = at::tensor({7, 4}, at::kLong);
+  Context ctx;
+  ctx.layout = &layout;
+  const auto view = require_facet<MatrixFacet>(*alone.mixer, "mixer").matrix(ctx, x);
+  const auto y = view.finish(view.weights.matmul(view.values)), right = alone.forward(x, &layout);
+  EXPECT_LT(distance(y[0], right[0]), 1e-12);
+  EXPECT_LT(distance(y[1].narrow(0, 0, 4), right[1].narrow(0, 0, 4)), 1e-12);
+}
+
+TEST(Mamba, StatesStartWhereTheirOptionSays) {
+  const auto start = [](const char* name, bool complex) {
+    return MixerAlone(
+        fmt::format(R"({{"type": "mamba", "d_state": 4, "a_init": "{}", "complex": {}}})", name, complex),
+        64);
+  };
+  EXPECT_LT(distance(start("half", false).value("A_log").exp(), at::full({128, 4}, 0.5, at::kDouble)), 1e-12);
+  const auto random = start("random", false).value("A_log");
+  EXPECT_NEAR(random.mean().item<double>(), 0, 0.15);
+  EXPECT_NEAR(random.std().item<double>(), 1, 0.15);
+  auto lin = start("s4d", true), inv = start("s4d_inv", true);
+  for (auto* alone : {&lin, &inv})
+    EXPECT_LT(distance(alone->value("A_log").exp(), at::full({128, 4}, 0.5, at::kDouble)), 1e-12);
+  EXPECT_LT(distance(lin.value("A_imag")[5], at::arange(4, at::kDouble) * M_PI), 1e-12);
+  const auto n = at::arange(4, at::kDouble);
+  EXPECT_LT(distance(inv.value("A_imag")[5], (4 / (2 * n + 1) - 1) * (4 / M_PI)), 1e-12);
+  EXPECT_FALSE(lin.inventory->by_name.at("mixer.A_imag")->rule.decay);
+  auto constant = MixerAlone(R"({"type": "mamba", "d_state": 3, "complex": true, "selective_b": false})", 8);
+  EXPECT_TRUE(at::equal(constant.value("B").select(2, 0), at::ones({16, 3}, at::kDouble)));
+  EXPECT_EQ(constant.value("B").select(2, 1).abs().max().item<double>(), 0);
+}
+
+TEST(Mamba, ConstantStepWeightsAndFloor) {
+  MixerAlone alone(R"({"type": "mamba", "dt_init": "constant", "dt_rank": 4, "dt_min": 1e-6, "dt_max": 1e-3,
+                       "dt_init_floor": 1e-4})",
+                   64);
+  EXPECT_TRUE(at::equal(alone.value("delta.weight"), at::full({128, 4}, 0.5, at::kDouble)));
+  const auto step = at::softplus(alone.value("delta.bias"));
+  EXPECT_NEAR(step.min().item<double>(), 1e-4, 1e-12);
+  EXPECT_LE(step.max().item<double>(), 1e-3 + 1e-12);
+}
+
+// The message of the error that `call` ends in; empty where there is none.
+std::string refusal(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(Mamba, ErrorsNameWhatWasExpectedAndFound) {
+  MixerAlone alone(kReal, 6);
+  const auto has = [](const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  };
+  const auto empty = refusal([&] { alone.forward(at::zeros({2, 0, 6}, at::kDouble)); });
+  EXPECT_TRUE(has(empty, "at least 1") && has(empty, "found 0")) << empty;
+  const auto state = alone.state(3);
+  const auto rows = refusal([&] { alone.append(at::zeros({2, 1, 6}, at::kDouble), *state); });
+  EXPECT_TRUE(has(rows, "3") && has(rows, "2")) << rows;
+  for (const char* option : {"d_conv", "d_state"}) {
+    const auto small =
+        refusal([&] { MixerAlone(fmt::format(R"({{"type": "mamba", "{}": 0}})", option), 6); });
+    EXPECT_TRUE(has(small, option) && has(small, "1") && has(small, "0")) << small;
+  }
+  EXPECT_NE(refusal([] { MixerAlone(R"({"type": "mamba", "a_init": "s4d_inv"})", 6); }), "");
+  EXPECT_NE(refusal([] { MixerAlone(R"({"type": "mamba", "dt_min": 1, "dt_max": 0.1})", 6); }), "");
+  auto model = build_model(Spec::from_json(Json::parse(R"({"formwork": 1, "model": {"type": "decoder",
+      "vocab": 24, "width": 8, "layers": [{"mixer": {"type": "mamba"}}]}})"),
+                                           "test"));
+  auto ctx = model->make_context();
+  const auto id = refusal([&] {
+    model->forward(ctx, {{"input_ids", at::tensor({3, 24}, at::kLong).view({1, 2})}});
+  });
+  EXPECT_TRUE(has(id, "24")) << id;
 }
 
 TEST(Mamba, StartsAsPublished) {

@@ -55,33 +55,6 @@ TEST(StickBreakingScore, LongRowsDoNotUnderflow) {
   EXPECT_NEAR(total, 1, 1e-5);
 }
 
-TEST(BalanceLoss, MutualInformationOfKnownRows) {
-  Context ctx;
-  const auto loss = [&](const Tensor& p) {
-    return mutual_information_loss(ctx, p.log().unsqueeze(0)).item<double>();
-  };
-  EXPECT_NEAR(loss(at::tensor({0.9, 0.1, 0.1, 0.9}, at::kDouble).view({2, 2})), -0.36806, 1e-5);
-  EXPECT_NEAR(loss(at::full({7, 4}, 0.25, at::kDouble)), 0, 1e-7);
-  EXPECT_NEAR(loss(at::eye(4, at::kDouble)), -std::log(4.0), 1e-6);
-
-  Layout layout;
-  layout.lengths = at::tensor({2, 1}, at::kLong);
-  ctx.layout = &layout;
-  const auto padded = at::tensor({0.9, 0.1, 0.1, 0.9, 0.5, 0.5, 1e-9, 1.0}, at::kDouble).view({2, 2, 2});
-  Context plain;
-  const auto rows = at::tensor({0.9, 0.1, 0.1, 0.9, 0.5, 0.5}, at::kDouble).view({1, 3, 2});
-  EXPECT_NEAR(mutual_information_loss(ctx, padded.log()).item<double>(),
-              mutual_information_loss(plain, rows.log()).item<double>(), 1e-9);
-}
-
-TEST(BalanceLoss, SwitchOfAnEvenLoadIsOne) {
-  Context ctx;
-  const auto modules = at::tensor({0, 1, 2, 3, 1, 0, 3, 2}, at::kLong).view({1, 4, 2});
-  const auto logits = at::zeros({1, 4, 4}, at::kDouble);
-  const double peak = std::log(4.0);
-  EXPECT_NEAR(switch_balance_loss(ctx, logits, modules).item<double>(), 1 + 0.1 * peak * peak, 1e-12);
-}
-
 const char* const kDense = R"({"type": "stick_breaking", "heads": 2})";
 const char* const kMixture =
     R"({"type": "stick_breaking", "modules": 5, "active": 2, "heads": 2, "router_hidden": 7})";
@@ -199,7 +172,7 @@ TEST(StickBreaking, AMaskOnTheRouterClosesModules) {
 
 TEST(StickBreaking, SamplesAndBalancesInTrainingAlone) {
   auto alone = spread(R"({"type": "stick_breaking", "modules": 5, "active": 2, "heads": 2, "sample_topk": 1,
-                          "balance_weight": 0.1})");
+                          "balance": 0.1})");
   const auto x = at::randn({2, 30, 8}, at::kDouble);
   Context train;
   train.mode.train = true;
@@ -212,8 +185,38 @@ TEST(StickBreaking, SamplesAndBalancesInTrainingAlone) {
   EXPECT_LT(distance(y, alone.mixer->forward(again, x)), 1e-15);
 }
 
+TEST(StickBreaking, PaddingEntersNoLoss) {
+  auto alone = spread(R"({"type": "stick_breaking", "modules": 5, "active": 2, "heads": 2, "balance": 1})");
+  const auto x = at::randn({2, 6, 8}, at::kDouble);
+  Layout layout;
+  layout.lengths = at::tensor({6, 2}, at::kLong);
+  const auto loss = [&](const Tensor& tokens, const Layout* of) {
+    Context ctx;
+    ctx.layout = of, ctx.mode.train = true;
+    alone.mixer->forward(ctx, tokens);
+    return ctx.auxiliary.at(0).second.item<double>();
+  };
+  const auto real = at::cat({x[0], x[1].narrow(0, 0, 2)}).unsqueeze(0);
+  EXPECT_NEAR(loss(x, &layout), loss(real, nullptr), 1e-12);
+}
+
+TEST(StickBreaking, MatrixHoldsTheStickOfEachHead) {
+  auto alone = spread(kDense);
+  const auto x = at::randn({2, 7, 8}, at::kDouble);
+  Context ctx;
+  const auto view = require_facet<MatrixFacet>(*alone.mixer, "mixer").matrix(ctx, x);
+  EXPECT_EQ(view.weights.sizes(), at::IntArrayRef({2, 2, 7, 7}));
+  EXPECT_LE(view.weights.sum(-1).max().item<double>(), 1);
+  EXPECT_EQ(view.weights.triu(1).abs().max().item<double>(), 0);
+  const auto k = at::linear(x, alone.value("key.weight"), alone.value("key.bias")).narrow(2, 0, 4);
+  const auto q = at::linear(x, alone.value("query.weight")).narrow(2, 0, 4);
+  const auto self = (q * k).sum(-1).div(2).sigmoid();
+  EXPECT_LT(distance(view.weights.select(1, 0).diagonal(0, 1, 2), self), 1e-12);
+}
+
 TEST(StickBreaking, RefusesImpossibleChoices) {
   EXPECT_THROW(MixerAlone(R"({"type": "stick_breaking", "modules": 2, "active": 3})", 8), Error);
+  EXPECT_THROW(MixerAlone(R"({"type": "stick_breaking", "active": 2})", 8), Error);
   EXPECT_THROW(MixerAlone(R"({"type": "stick_breaking", "heads": 3})", 8), Error);
   EXPECT_THROW(MixerAlone(R"({"type": "stick_breaking", "modules": 4, "active": 2, "sample_topk": 3})", 8),
                Error);

@@ -6,7 +6,7 @@ namespace {
 // A method at its mildest budget, or from its defaults where it has none.
 std::unique_ptr<Transform> mildest(const std::string& method) {
   const auto budgets = Registry<Transform>::make({method, Json::object()})->budgets();
-  return Registry<Transform>::make(method, budgets.empty() ? Json::object() : budgets[0]);
+  return Registry<Transform>::make({method, budgets.empty() ? Json::object() : budgets[0]});
 }
 
 TEST(Transforms, AllPairsStayFinite) {

@@ -186,17 +186,22 @@ bool same(const Tensor& positions, const Tensor& order) { return positions.eq(or
 
 }  // namespace
 
-Tensor AttentionMixer::mix(Context& ctx, const Tensor& x) {
-  if (!options_.memory.empty()) {
-    const auto [k, v] = keys_values(ctx, ctx.tap(memory_tap_, ctx.streams->at(options_.memory).x));
-    return attend_memory(ctx, x, k, v);
-  }
+AttentionMixer::Sight AttentionMixer::all_tokens(const Context& ctx, const Tensor& x) const {
   Sight sight;
   const auto order = token_places(x, 0, x.size(1));
   const bool given = ctx.layout && ctx.layout->positions.defined();
   sight.query_positions = sight.key_positions = given ? ctx.layout->positions : order;
   sight.consecutive = !given || same(ctx.layout->positions, order);
   if (ctx.layout) sight.key_lengths = ctx.layout->lengths, sight.prefix = ctx.layout->prefix;
+  return sight;
+}
+
+Tensor AttentionMixer::mix(Context& ctx, const Tensor& x) {
+  if (!options_.memory.empty()) {
+    const auto [k, v] = keys_values(ctx, ctx.tap(memory_tap_, ctx.streams->at(options_.memory).x));
+    return attend_memory(ctx, x, k, v);
+  }
+  Sight sight = all_tokens(ctx, x);
   sight.runs = {AttentionRun::whole(x, x)};
   return attend_self(ctx, x, sight);
 }

@@ -7,6 +7,7 @@
 // Causality and the window go by the order of tokens, positions by layout.positions. Where the score is
 // softmax and nobody asks for the weights, CPU float32 takes the fused kernels.
 #pragma once
+#include "formwork/core/facet.h"
 #include "formwork/linear/linear_map.h"
 #include "formwork/mixers/attention/fused.h"
 #include "formwork/mixers/token_mixer.h"
@@ -16,7 +17,7 @@
 
 namespace formwork {
 
-class AttentionMixer final : public TokenMixer, public CostFacet {
+class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixFacet {
  public:
   struct Options {
     int64_t heads = 4, kv_heads = 0, head_width = 0, window = 0;
@@ -47,6 +48,7 @@ class AttentionMixer final : public TokenMixer, public CostFacet {
   Tensor append(Context& ctx, const Tensor& x, State* state) override;
   // Scores and weighted values; the projections count themselves.
   double flops_per_token(int64_t context) const override;
+  TokenMatrix matrix(Context& ctx, const Tensor& x) override;
 
  protected:
   Tensor mix(Context& ctx, const Tensor& x) override;
@@ -70,6 +72,7 @@ class AttentionMixer final : public TokenMixer, public CostFacet {
   // Projects, normalizes and turns.
   Heads project(Context& ctx, const Tensor& x, const Tensor& positions);
   Heads split(Context& ctx, const Tensor& qkv, const Tensor& positions);
+  Sight all_tokens(const Context& ctx, const Tensor& x) const;  // of one stream, nothing cached
   Tensor attend(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, out]
   // As project and attend, in one operation where the kernels allow it.
   Tensor attend_self(Context& ctx, const Tensor& x, const Sight& sight);
@@ -80,6 +83,8 @@ class AttentionMixer final : public TokenMixer, public CostFacet {
   Tensor fused(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, H, dv]
   Tensor plain(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, H, dv]
   Tensor plain_run(Context& ctx, const Heads& heads, const Sight& sight, const AttentionRun& run);
+  // [rows, H, Tq, Tk] of a run.
+  Tensor weights(Context& ctx, const Heads& heads, const Sight& sight, const AttentionRun& run);
   Tensor permitted(const AttentionRun& run, const Sight& sight, const Tensor& like) const;
 
   Options options_;

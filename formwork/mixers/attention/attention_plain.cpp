@@ -28,28 +28,49 @@ Tensor AttentionMixer::permitted(const AttentionRun& run, const Sight& sight, co
   return allow.defined() ? allow.unsqueeze(1) : allow;
 }
 
-Tensor AttentionMixer::plain_run(Context& ctx, const Heads& heads, const Sight& sight,
-                                 const AttentionRun& run) {
-  const auto cut = [&](const Tensor& x, int64_t first, int64_t count) {
-    const auto rows = x.size(0) == 1 ? x : x.narrow(0, run.row, run.rows);
-    return rows.narrow(1, first, count);
-  };
+namespace {
+
+// The tokens [first, first + count) of a run's rows.
+Tensor cut(const AttentionRun& run, const Tensor& x, int64_t first, int64_t count) {
+  const auto rows = x.size(0) == 1 ? x : x.narrow(0, run.row, run.rows);
+  return rows.narrow(1, first, count);
+}
+
+}  // namespace
+
+Tensor AttentionMixer::weights(Context& ctx, const Heads& heads, const Sight& sight,
+                               const AttentionRun& run) {
   // Queries of a group stand below each other, so that shared keys are not repeated.
-  const auto q = cut(heads.q, run.query, run.queries).unflatten(2, {kv_heads_, group_});
-  const auto k = cut(heads.k, run.key, run.keys).permute({0, 2, 3, 1});
-  const auto v = cut(heads.v, run.key, run.keys).transpose(1, 2);
+  const auto q = cut(run, heads.q, run.query, run.queries).unflatten(2, {kv_heads_, group_});
+  const auto k = cut(run, heads.k, run.key, run.keys).permute({0, 2, 3, 1});
   const int64_t below = group_ * run.queries, all = kv_heads_ * group_;
   auto logits = q.permute({0, 2, 3, 1, 4}).reshape({run.rows, kv_heads_, below, width_}).matmul(k) * scale_;
   logits = logits.view({run.rows, all, run.queries, run.keys});
   if (position_->biases())
     logits = logits + position_
-                          ->bias(ctx, cut(sight.query_positions, run.query, run.queries),
-                                 cut(sight.key_positions, run.key, run.keys))
+                          ->bias(ctx, cut(run, sight.query_positions, run.query, run.queries),
+                                 cut(run, sight.key_positions, run.key, run.keys))
                           .to(logits.scalar_type());
-  auto weights = score_->weights(ctx, logits, permitted(run, sight, logits));
-  weights = ctx.dropout(path_ + ".dropout", ctx.tap(weights_tap_, weights), options_.dropout);
-  const auto mixed = weights.reshape({run.rows, kv_heads_, below, run.keys}).matmul(v);
-  return mixed.view({run.rows, all, run.queries, value_width_}).transpose(1, 2);
+  const auto seen = score_->weights(ctx, logits, permitted(run, sight, logits));
+  return ctx.dropout(path_ + ".dropout", ctx.tap(weights_tap_, seen), options_.dropout);
+}
+
+Tensor AttentionMixer::plain_run(Context& ctx, const Heads& heads, const Sight& sight,
+                                 const AttentionRun& run) {
+  const auto v = cut(run, heads.v, run.key, run.keys).transpose(1, 2);
+  const int64_t below = group_ * run.queries, all = kv_heads_ * group_;
+  const auto seen = weights(ctx, heads, sight, run).reshape({run.rows, kv_heads_, below, run.keys});
+  return seen.matmul(v).view({run.rows, all, run.queries, value_width_}).transpose(1, 2);
+}
+
+TokenMatrix AttentionMixer::matrix(Context& ctx, const Tensor& x) {
+  if (!options_.memory.empty()) fail("{}: facet 'matrix' is of one stream, and this reads two", path_);
+  if (ctx.layout && ctx.layout->packed()) fail("{}: facet 'matrix' does not take packed rows", path_);
+  const Sight sight = all_tokens(ctx, x);
+  const Heads heads = project(ctx, x, sight.query_positions);
+  return {weights(ctx, heads, sight, AttentionRun::whole(heads.q, heads.k)),
+          heads.v.transpose(1, 2).repeat_interleave(group_, 1),
+          [this, &ctx](const Tensor& mixed) { return out_->forward(ctx, mixed.transpose(1, 2).flatten(2)); }};
 }
 
 }  // namespace formwork

@@ -1,36 +1,37 @@
 // Stick-breaking attention over a mixture of attention modules, without positions.
 //
-//   K = x W_k^T, V = x W_v^T shared by all modules; module m: q = x W_q^m^T (H heads), y_m = concat_h(o_h)
-//   W_o^m^T y = sum over the k modules that a token takes of p_m y_m;  o_i = sum_{j<=i} a_ij v_j a_ij =
-//   sigmoid(l_ij) prod_{j<m<=i} (1 - sigmoid(l_im)),  l_ij = q_i . k_j / sqrt(d), the token itself included
+//   K = x W_k^T, V = x W_v^T shared by all modules;  module m: q = x W_q^m^T (H heads), y_m = concat_h(o_h)
+//   W_o^m^T y = sum over the k modules that a token takes of p_m y_m o_i = sum_{j<=i} a_ij v_j,  a_ij =
+//   sigmoid(l_ij) prod_{j<m<=i} (1 - sigmoid(l_im)),  l_ij = q_i . k_j / sqrt(d)
 //
-// x [B, T, D]. With one module there is no router and this is dense stick-breaking attention. The balance
-// loss of the router joins the context's auxiliary losses in training. Streaming keeps K and V, H d wide
-// whatever n is. Source: ModuleFormer: Modularity Emerges from Mixture-of-Experts (2023).
+// x [B, T, D], the token itself included. With one module there is no router and this is dense stick-breaking
+// attention. The losses of the router (formwork/channels/router.h) join the context's auxiliary losses in
+// training. Streaming keeps K and V, H d wide whatever n is.
+// Source: ModuleFormer: Modularity Emerges from Mixture-of-Experts (2023).
 #pragma once
-#include "formwork/mixers/attention/stick_breaking_router.h"
+#include "formwork/channels/router.h"
+#include "formwork/channels/routes.h"
+#include "formwork/core/facet.h"
 #include "formwork/mixers/token_mixer.h"
 #include "formwork/scores/score.h"
 
 namespace formwork {
 
-class StickBreakingAttention final : public TokenMixer, public CostFacet {
+class StickBreakingAttention final : public TokenMixer, public CostFacet, public MatrixFacet {
  public:
   struct Options {
-    int64_t modules = 1, active = 1, heads = 4, head_width = 0, router_hidden = 256, sample_topk = 0;
+    int64_t modules = 1, heads = 4, head_width = 0;
     bool bias = true;
-    std::string balance = "mi";
-    double balance_weight = 0;
+    RouterOptions router;
+    Options() {
+      router.gate = "mlp", router.active = 1, router.renormalize = false, router.balance_loss = "mi";
+    }
     void describe(Fields& f) {
       f.integer("modules", modules, "attention modules (n); 1: no router", 1, 65536);
-      f.integer("active", active, "modules that a token takes (k)", 1, 65536);
       f.integer("heads", heads, "heads of a module", 1, 4096);
       f.integer("head_width", head_width, "channels of a head; 0: width / heads", 0, 65536);
-      f.integer("router_hidden", router_hidden, "hidden units of the router; 0: one matrix", 0, 1 << 20);
-      f.integer("sample_topk", sample_topk, "active modules that are drawn by probability in training");
       f.flag("bias", bias, "bias on keys and values");
-      f.choice("balance", balance, {"none", "mi", "switch"}, "loss that balances the load of the modules");
-      f.number("balance_weight", balance_weight, "weight of that loss", 0, 1e6);
+      router.describe(f);
     }
   };
 
@@ -39,6 +40,9 @@ class StickBreakingAttention final : public TokenMixer, public CostFacet {
   std::unique_ptr<State> make_state(const StateOptions& options) const override;
   Tensor append(Context& ctx, const Tensor& x, State* state) override;
   double flops_per_token(int64_t context) const override;
+  // One matrix for each of the H k queries of a token; module c of a token has the heads c, k + c, 2 k + c,
+  // ...
+  TokenMatrix matrix(Context& ctx, const Tensor& x) override;
 
  protected:
   Tensor mix(Context& ctx, const Tensor& x) override;
@@ -50,15 +54,23 @@ class StickBreakingAttention final : public TokenMixer, public CostFacet {
     std::optional<int64_t> offset;
     Tensor query_positions;  // [B|1, T], where there is no offset
   };
+  // The queries of a token, [B, T, H k, d], and how their mixed values become the output.
+  struct Queries {
+    Tensor q;
+    std::function<Tensor(const Tensor& mixed)> finish;  // [B, T, H k, d] -> [B, T, out]
+  };
+  void build_maps(Build& build, const Options& options, const Axis& bank);
   std::pair<Tensor, Tensor> keys_values(Context& ctx, const Tensor& x);
-  Tensor run(Context& ctx, const Tensor& x, const Keys& keys);
+  Queries queries(Context& ctx, const Tensor& x);
+  Queries routed_queries(Context& ctx, const Tensor& x);
+  Tensor weights(Context& ctx, const Tensor& q, const Keys& keys);
   Tensor attend(Context& ctx, const Tensor& q, const Keys& keys);
   Tensor permitted(const Keys& keys, int64_t queries) const;
 
   std::string path_;
-  int64_t modules_, heads_, width_, active_;
+  int64_t modules_ = 1, heads_, width_, active_;
   double scale_;
-  std::unique_ptr<ModuleRouter> router_;  // null: one module
+  std::unique_ptr<Router> router_;  // null: one module
   std::unique_ptr<LinearMap> query_, key_, value_, out_;
   std::unique_ptr<Score> score_;
   Slot weights_tap_;

@@ -1,14 +1,34 @@
 #include "formwork/mixers/recurrent/mamba.h"
 
+#include "formwork/mixers/recurrent/complex_scan.h"
 #include "formwork/mixers/recurrent/recurrent_state.h"
 
 namespace formwork {
 namespace {
 
-// A_log[e, n] = log(n + 1): the states of a channel decay at rates 1, 2, .., N (S4D-real).
-Init rates_init() {
+// A_log, where A = -exp(A_log) is the real part of the rates.
+Init decay_init(const std::string& name, bool complex) {
+  if (name == "random") return init::normal(1);
+  if (name == "half" || complex) return init::constant(std::log(0.5));
   return {"log_1_to_n", [](Tensor& t, at::Generator) {
             t.copy_(at::arange(1, t.size(1) + 1, t.options()).log().expand_as(t));
+          }};
+}
+
+// The imaginary part: n pi (S4D-Lin), or N/pi (N / (2n + 1) - 1) (S4D-Inv).
+Init frequency_init(const std::string& name) {
+  return {"frequencies:" + name, [inverse = name == "s4d_inv"](Tensor& t, at::Generator) {
+            const auto n = at::arange(t.size(1), t.options().dtype(at::kDouble));
+            const auto count = static_cast<double>(t.size(1));
+            t.copy_((inverse ? (count / (2 * n + 1) - 1) * (count / M_PI) : n * M_PI).expand_as(t));
+          }};
+}
+
+// B = 1: of numbers [E, N], or of pairs [E, N, 2] with imaginary part 0.
+Init unit_init() {
+  return {"unit", [](Tensor& t, at::Generator) {
+            t.fill_(1);
+            if (t.dim() == 3) t.select(2, 1).zero_();
           }};
 }
 
@@ -27,6 +47,7 @@ Mamba::Mamba(Build& build, const Options& options)
     : path_(build.path()),
       window_(options.d_conv),
       zoh_(options.discretization == "zoh"),
+      complex_(options.complex),
       selective_delta_(options.selective_delta),
       selective_b_(options.selective_b),
       selective_c_(options.selective_c) {
@@ -35,6 +56,8 @@ Mamba::Mamba(Build& build, const Options& options)
   const int64_t rank = options.dt_rank ? options.dt_rank : (build.in.asked() + 15) / 16;
   if (options.dt_min > options.dt_max)
     fail("{}: dt_min {} is above dt_max {}", path_, options.dt_min, options.dt_max);
+  if (options.a_init == "s4d_inv" && !complex_)
+    fail("{}: a_init 's4d_inv' has complex rates; expected complex: true", path_);
   inner_ = build.axis("inner", channels);
   build.restrict(inner_, Group::permute, "each inner channel has a state space model of its own");
   state_ = build.axis("state", options.d_state);
@@ -44,6 +67,8 @@ Mamba::Mamba(Build& build, const Options& options)
   make_parameters(build, options);
   step_tap_ = build.tap("step", inner_);
 }
+
+Dim Mamba::states() const { return complex_ ? Dim::product({state_, Axis{"", 2}}) : Dim(state_); }
 
 void Mamba::make_maps(Build& build, const Options& options) {
   LinearNeed in;
@@ -60,8 +85,8 @@ void Mamba::make_maps(Build& build, const Options& options) {
   x.role = Role::inner, x.in = inner_;
   std::vector<std::vector<Axis>> segments;
   if (selective_delta_) segments.push_back({rank_});
-  if (selective_b_) segments.push_back({state_});
-  if (selective_c_) segments.push_back({state_});
+  if (selective_b_) segments.push_back(states().segments[0]);
+  if (selective_c_) segments.push_back(states().segments[0]);
   x.out = Dim::concat(segments);
   if (!segments.empty()) x_ = make_linear(build, "x", x);
 
@@ -83,13 +108,18 @@ void Mamba::make_maps(Build& build, const Options& options) {
 void Mamba::make_parameters(Build& build, const Options& options) {
   Rule rule;
   rule.decay = false, rule.keep_dtype = true;
-  rule.init = rates_init();
+  rule.init = decay_init(options.a_init, complex_);
   a_log_ = build.param("A_log", {inner_, state_}, rule);
+  rule.init = frequency_init(options.a_init);
+  if (complex_) a_imag_ = build.param("A_imag", {inner_, state_}, rule);
   rule.init = init::ones();
   skip_ = build.param("D", {inner_}, rule);
-  if (!selective_b_) b_ = build.param("B", {inner_, state_}, rule);
+  std::vector<Dim> constant = {inner_, state_};
+  if (complex_) constant.push_back(Dim::plain(2));
+  rule.init = unit_init();
+  if (!selective_b_) b_ = build.param("B", constant, rule);
   rule.init = init::normal(1);
-  if (!selective_c_) c_ = build.param("C", {inner_, state_}, rule);
+  if (!selective_c_) c_ = build.param("C", constant, rule);
   rule.init = step_bias_init(options.dt_min, options.dt_max, options.dt_init_floor);
   if (!selective_delta_) delta_bias_ = build.param("delta_bias", {inner_}, rule);
 }
@@ -101,8 +131,10 @@ Traits Mamba::traits() const {
 }
 
 double Mamba::flops_per_token(int64_t) const {
-  // Per state: exponent, exponential, input (2), decay and add (2), contraction (2), and one for the step.
-  return static_cast<double>(inner_.size) * (9.0 * static_cast<double>(state_.size) + 8);
+  // Per state: exponent, exponential, input (2), decay and add (2), contraction (2), and one for the step. A
+  // complex state is two real ones that are turned by a phase on their way in and out.
+  const double numbers = static_cast<double>(state_.size) * (complex_ ? 9.0 * 2 + 16 : 9.0);
+  return static_cast<double>(inner_.size) * (numbers + 8);
 }
 
 Tensor Mamba::step_sizes(Context& ctx, const Tensor& low_rank, const Tensor& x) {
@@ -117,13 +149,17 @@ Tensor Mamba::step_sizes(Context& ctx, const Tensor& low_rank, const Tensor& x) 
 SelectiveScan Mamba::prepare(Context& ctx, const Tensor& x, const Tensor& z) {
   const auto from_x = x_ ? x_->forward(ctx, x) : Tensor();
   int64_t taken = 0;
-  const auto take = [&](const Axis& axis) {
-    taken += axis.size;
-    return from_x.narrow(-1, taken - axis.size, axis.size);
+  const auto take = [&](int64_t size) {
+    taken += size;
+    return from_x.narrow(-1, taken - size, size);
   };
-  const auto low_rank = selective_delta_ ? take(rank_) : Tensor();
-  const auto b = selective_b_ ? take(state_) : ctx.value(*b_);
-  const auto c = selective_c_ ? take(state_) : ctx.value(*c_);
+  const auto take_states = [&] {
+    const auto numbers = take(states().size());
+    return complex_ ? numbers.unflatten(-1, {state_.size, 2}) : numbers;
+  };
+  const auto low_rank = selective_delta_ ? take(rank_.size) : Tensor();
+  const auto b = selective_b_ ? take_states() : ctx.value(*b_);
+  const auto c = selective_c_ ? take_states() : ctx.value(*c_);
   // The exponentials and the running sum stay in float32 at least.
   const auto& a_log = ctx.value(*a_log_);
   const auto type = at::promote_types(a_log.scalar_type(), x.scalar_type());
@@ -137,13 +173,22 @@ SelectiveScan Mamba::prepare(Context& ctx, const Tensor& x, const Tensor& z) {
   return scan;
 }
 
-Tensor Mamba::run(Context& ctx, const Tensor& u, const Carry* before, Carry* after) {
+Mamba::Projected Mamba::project(Context& ctx, const Tensor& u, const Carry* before) {
+  if (u.size(1) == 0) fail("{}: expected at least 1 token, found 0", path_);
   const auto xz = in_->forward(ctx, u);
   const auto raw = xz.narrow(-1, 0, inner_.size), z = xz.narrow(-1, inner_.size, inner_.size);
   const auto x = at::silu(before ? conv_->after(ctx, before->window, raw) : conv_->forward(ctx, raw));
-  auto scan = prepare(ctx, x, z);
-  if (before) scan.h0 = before->h.to(scan.x.scalar_type());
-  const auto [y, h] = selective_scan(scan, ctx.mode.twice_differentiable);
+  Projected all{prepare(ctx, x, z), {}, raw};
+  const auto type = all.scan.x.scalar_type();
+  if (complex_) all.frequencies = ctx.value(*a_imag_).to(type);
+  if (before) all.scan.h0 = before->h.to(type);
+  return all;
+}
+
+Tensor Mamba::run(Context& ctx, const Tensor& u, const Carry* before, Carry* after) {
+  const auto [scan, frequencies, raw] = project(ctx, u, before);
+  const bool plain = ctx.mode.twice_differentiable;
+  const auto [y, h] = complex_ ? complex_scan(scan, frequencies, plain) : selective_scan(scan, plain);
   if (after) {
     after->window = conv_->window(before->window, raw, ctx.layout ? ctx.layout->lengths : Tensor());
     after->h = h;
@@ -151,14 +196,25 @@ Tensor Mamba::run(Context& ctx, const Tensor& u, const Carry* before, Carry* aft
   return out_->forward(ctx, y.to(u.scalar_type()));
 }
 
+TokenMatrix Mamba::matrix(Context& ctx, const Tensor& u) {
+  if (ctx.layout && ctx.layout->packed()) fail("{}: facet 'matrix' does not take packed rows", path_);
+  const auto [scan, frequencies, raw] = project(ctx, u, nullptr);
+  const auto gate = at::silu(scan.z);
+  return {selective_scan_matrix(scan, frequencies), scan.x.transpose(1, 2).unsqueeze(-1),
+          [this, &ctx, gate, type = u.scalar_type()](const Tensor& mixed) {
+            return out_->forward(ctx, (mixed.squeeze(-1).transpose(1, 2) * gate).to(type));
+          }};
+}
+
 Tensor Mamba::mix(Context& ctx, const Tensor& x) { return run(ctx, x, nullptr, nullptr); }
 
 std::unique_ptr<State> Mamba::make_state(const StateOptions& options) const {
   const auto like = at::TensorOptions(options.dtype).device(options.device);
   const auto wide = like.dtype(at::promote_types(options.dtype, at::kFloat));
+  std::vector<int64_t> shape = {options.batch, inner_.size, state_.size};
+  if (complex_) shape.push_back(2);
   return std::make_unique<RecurrentState>(
-      std::vector<Tensor>{at::zeros({options.batch, window_, inner_.size}, like),
-                          at::zeros({options.batch, inner_.size, state_.size}, wide)},
+      std::vector<Tensor>{at::zeros({options.batch, window_, inner_.size}, like), at::zeros(shape, wide)},
       options.reversible);
 }
 

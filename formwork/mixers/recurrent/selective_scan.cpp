@@ -93,29 +93,8 @@ bool needs_gradient(const SelectiveScan& s) {
   return false;
 }
 
-// y with the skip and the gate, from the contracted states.
-Tensor finish(const SelectiveScan& s, Tensor y) {
-  if (s.D.defined()) y = y + s.D * s.x;
-  return s.z.defined() ? y * at::silu(s.z) : y;
-}
-
-// Each state of each channel as a channel of its own, with one state and B = C = 1.
-std::pair<Tensor, Tensor> scan_states(const SelectiveScan& s, bool plain) {
-  const int64_t batch = s.x.size(0), length = s.x.size(1), channels = s.x.size(2), states = s.A.size(1);
-  const auto wide = [&](const Tensor& x) {
-    return x.unsqueeze(-1).expand({batch, length, channels, states}).flatten(2);
-  };
-  const auto by_token = [](const Tensor& x) { return x.dim() == 3 ? x.unsqueeze(2) : x; };
-  SelectiveScan flat;
-  flat.delta = wide(s.delta), flat.A = s.A.reshape({channels * states, 1}), flat.zoh = s.zoh;
-  flat.B = flat.C = at::ones({batch, length, 1}, s.x.options());
-  flat.x = (s.x.unsqueeze(-1) * by_token(s.B)).flatten(2);
-  if (s.h0.defined()) flat.h0 = s.h0.reshape({batch, channels * states, 1});
-  const auto [h, last] =
-      plain || !selective_scan_is_fused(flat) ? selective_scan_plain(flat) : selective_scan_fused(flat);
-  const auto y = (h.unflatten(2, {channels, states}) * by_token(s.C)).sum(-1);
-  return {finish(s, y), last.reshape({batch, channels, states})};
-}
+// B or C as it meets [B, L, E, N].
+Tensor beside_states(const Tensor& x) { return x.dim() == 3 ? x.unsqueeze(2) : x; }
 
 }  // namespace
 
@@ -147,12 +126,32 @@ std::pair<Tensor, Tensor> selective_scan_plain(const SelectiveScan& s) {
     h = exponent.exp() * h + factor * s.B.select(1, t).unsqueeze(1) * x;
     rows.push_back(h.matmul(s.C.select(1, t).unsqueeze(-1)).squeeze(-1));
   }
-  return {finish(s, rows.empty() ? at::zeros_like(s.x) : at::stack(rows, 1)), h};
+  return {skip_and_gate(s, rows.empty() ? at::zeros_like(s.x) : at::stack(rows, 1)), h};
+}
+
+Tensor skip_and_gate(const SelectiveScan& s, Tensor y) {
+  if (s.D.defined()) y = y + s.D * s.x;
+  return s.z.defined() ? y * at::silu(s.z) : y;
+}
+
+// Each state of each channel as a channel of its own, with one state and B = C = 1.
+std::pair<Tensor, Tensor> scan_states(const SelectiveScan& s, const Tensor& u, bool plain) {
+  const int64_t batch = u.size(0), length = u.size(1), channels = u.size(2), states = u.size(3);
+  SelectiveScan flat;
+  flat.delta = s.delta.unsqueeze(-1).expand(u.sizes()).flatten(2);
+  flat.A = s.A.reshape({channels * states, 1}), flat.zoh = s.zoh;
+  flat.B = flat.C = at::ones({batch, length, 1}, u.options());
+  flat.x = u.flatten(2);
+  if (s.h0.defined()) flat.h0 = s.h0.reshape({batch, channels * states, 1});
+  const auto [h, last] = selective_scan(flat, plain);
+  return {h.unflatten(2, {channels, states}), last.reshape({batch, channels, states})};
 }
 
 std::pair<Tensor, Tensor> selective_scan(const SelectiveScan& s, bool plain) {
-  if (s.B.dim() == 2 || s.C.dim() == 2) return scan_states(s, plain);
-  return plain || !selective_scan_is_fused(s) ? selective_scan_plain(s) : selective_scan_fused(s);
+  if (s.B.dim() == 3 && s.C.dim() == 3)
+    return plain || !selective_scan_is_fused(s) ? selective_scan_plain(s) : selective_scan_fused(s);
+  const auto [h, last] = scan_states(s, s.x.unsqueeze(-1) * beside_states(s.B), plain);
+  return {skip_and_gate(s, (h * beside_states(s.C)).sum(-1)), last};
 }
 
 }  // namespace formwork

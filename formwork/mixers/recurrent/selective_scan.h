@@ -35,4 +35,10 @@ std::pair<Tensor, Tensor> selective_scan_plain(const SelectiveScan& scan);
 // channels of their own: states h [B, L, E, N] are kept in memory.
 std::pair<Tensor, Tensor> selective_scan(const SelectiveScan& scan, bool plain);
 
+// The recurrence alone, of inputs u [B, L, E, N] that B has been applied to: every state h [B, L, E, N] and
+// the last one [B, E, N]. Reads delta, A, zoh and h0 of `scan`.
+std::pair<Tensor, Tensor> scan_states(const SelectiveScan& scan, const Tensor& u, bool plain);
+// y [B, L, E] with the skip and the gate, from the contracted states.
+Tensor skip_and_gate(const SelectiveScan& scan, Tensor y);
+
 }  // namespace formwork

@@ -1,0 +1,79 @@
+// A router: which k of n modules (experts, attention modules) each token takes, and with what weight.
+//
+//   linear  l = W h        mlp  l = W2 GELU(W1 h + b)        gmm  l_m = cos(W1 h, c_m) exp(temperature)
+//   p = softmax(l) over all n;  modules = the k largest;  gates = p of these, or p over their sum
+//
+// Pruned modules may leave their rows behind (axis "removed" in the Spec's table): these enter the softmax,
+// so that the gates of the others stay as they were, and are never chosen. Tap "gates" [N, n]: the weight of
+// each module, 0 where it was not chosen or the token is padding.
+// Sources: Shazeer et al., 2017; ModuleFormer: Modularity Emerges from Mixture-of-Experts (2023).
+#pragma once
+#include "formwork/linear/linear_map.h"
+
+namespace formwork {
+
+// What pruned modules leave behind, in a part's scope: axis and map; and how many of the last modules were
+// added to a trained model.
+inline constexpr const char* kRemovedModules = "removed";
+inline constexpr const char* kRemovedRows = "router_removed";
+inline constexpr const char* kGrownModules = "grown";
+
+struct RouterOptions {
+  std::string gate = "linear", balance_loss = "switch";
+  int64_t active = 2, hidden = 256, sample = 0;
+  bool renormalize = true;
+  double balance = 0, z = 0, jitter = 0, dropout = 0, grown_penalty = 0;
+
+  void describe(Fields& f) {
+    f.integer("active", active, "modules for each token (k); a choice of the pass overrides it", 1, 1 << 20);
+    f.choice("gate", gate, {"linear", "mlp", "gmm"},
+             "logits from one matrix, from a hidden layer, or from the cosine to a centroid");
+    f.integer("router_hidden", hidden, "hidden units of the router (mlp, gmm)", 1, 1 << 20);
+    f.flag("renormalize", renormalize, "weights of the chosen modules sum to one");
+    f.integer("sample_topk", sample, "active modules that are drawn by probability in training");
+    f.choice(
+        "balance_loss", balance_loss, {"switch", "mi", "concentration"},
+        "load: even (switch), even and sharp (mutual information), or on few modules, to prune the rest");
+    f.number("balance", balance, "weight of that loss", 0, 1e6);
+    f.number("z", z, "weight of the router's z-loss", 0, 1e6);
+    f.number("jitter", jitter, "in training, the router's input is scaled by U(1 - jitter, 1 + jitter)", 0,
+             1);
+    f.number("router_dropout", dropout, "dropout on the router's hidden units (mlp)", 0, 1);
+    f.number("grown_penalty", grown_penalty,
+             "weight of the mean square of grown modules' rows of the router, so that they do not take over",
+             0, 1e6);
+  }
+};
+
+// Of N tokens, k modules each.
+struct RouterChoice {
+  Tensor modules;  // [N, k] int64
+  Tensor gates;    // [N, k]
+};
+
+class Router {
+ public:
+  // `choice`: the name of the pass's choice that overrides k. Throws for k > n and sample_topk > k.
+  Router(const Build& build, const Axis& modules, const RouterOptions& options, std::string choice);
+  // x [N, D]; in training the losses "<part>.balance" and "<part>.z" are taken over the rows `real` [R] int64
+  // (undefined: all), and "<part>.grown" over rows of the router.
+  RouterChoice choose(Context& ctx, const Tensor& x, const Tensor& real);
+  int64_t active(const Context& ctx) const;
+
+ private:
+  void build_hidden(const Build& build, LinearNeed& need);
+  void build_removed(const Build& build, LinearNeed need);
+  Tensor hidden(Context& ctx, const Tensor& x);
+  Tensor logits(Context& ctx, LinearMap& rows, const Tensor& hidden);
+  Tensor draw(Context& ctx, const Tensor& p, int64_t k) const;
+  void add_losses(Context& ctx, const Tensor& logits, const Tensor& modules);
+
+  RouterOptions options_;
+  std::string path_, choice_;
+  int64_t modules_, grown_ = 0;
+  std::unique_ptr<LinearMap> inner_, router_, removed_;
+  Param* temperature_ = nullptr;
+  Slot probabilities_tap_, gates_tap_;
+};
+
+}  // namespace formwork
