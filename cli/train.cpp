@@ -23,8 +23,18 @@ std::shared_ptr<Model> make_model(const std::string& name, const TaskChoice& cho
   return build_model(spec, seed);
 }
 
-void run(const Arguments& arguments) {
+// The settings that another one switches off.
+void check_effects(const CLI::App& command, const TrainOptions& options) {
+  if (options.folder.empty())
+    refuse_without_effect(command, {"--keep", "--log_every"}, "there is no --folder to keep anything in");
+  if (options.evaluate_every == 0)
+    refuse_without_effect(command, {"--evaluate_samples"},
+                          "there are no evaluations before the last, which takes all");
+}
+
+void run(const CLI::App& command, const Arguments& arguments) {
   const auto options = parse_options<TrainOptions>(arguments.options, "train");
+  check_effects(command, options);
   std::unique_ptr<Task> task;
   auto model = make_model(arguments.spec, arguments.task, static_cast<uint64_t>(options.seed), task);
   const auto result = train(*model, *task, options);
@@ -43,14 +53,14 @@ void run(const Arguments& arguments) {
 void add(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("train", "train a model on a task");
-  command->add_option("spec", arguments->spec, "a Spec file, a model folder, or a built-in Spec")->required();
+  add_spec_argument(*command, arguments->spec);
   arguments->task.add_to(*command);
   add_options<TrainOptions>(*command, arguments->options);
-  command->add_flag("--json", arguments->json, "print the result as JSON");
+  command->add_flag("--json", arguments->json, "print the result as a JSON object");
   command->footer(
       "Example:  formwork train tiny-decoder --task text --data file=book.txt --data length=64 --steps 500 "
       "--folder model");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments, command] { run(*command, *arguments); });
 }
 
 FORMWORK_COMMAND(add);

@@ -67,6 +67,7 @@ class Greenformers final : public Transform {
     if (options.rank >= 1 && options.rank != std::floor(options.rank))
       fail("greenformers: rank {} is neither a whole number nor a share below 1", options.rank);
   }
+  bool reads_data() const override { return false; }
   std::vector<Json> budgets() const override { return {{{"rank", 0.75}}, {{"rank", 0.5}}, {{"rank", 0.25}}}; }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     return replace_block_maps(model, "greenformers", options_json(options_),

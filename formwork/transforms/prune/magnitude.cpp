@@ -9,6 +9,7 @@ class Magnitude final : public Transform {
  public:
   using Options = PruneOptions;
   explicit Magnitude(const Options& options) : options_(options) {}
+  bool reads_data() const override { return false; }
   std::vector<Json> budgets() const override { return prune_budgets(); }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     return replace_block_maps(model, "magnitude", options_json(options_), [&](LinearMap& map) {

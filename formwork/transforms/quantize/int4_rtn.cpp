@@ -17,6 +17,7 @@ class Int4Rtn final : public Transform {
     }
   };
   explicit Int4Rtn(const Options& options) : options_(options) {}
+  bool reads_data() const override { return false; }
   std::vector<Json> budgets() const override { return {{{"group", 32}}, {{"group", 64}}, {{"group", 128}}}; }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     return replace_block_maps(model, "int4_rtn", options_json(options_), [&](LinearMap& map) {

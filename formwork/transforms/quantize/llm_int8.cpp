@@ -26,6 +26,7 @@ class LlmInt8 final : public Transform {
     for (const auto& pattern : options.skip)
       if (!pattern.is_string()) fail("llm_int8: option 'skip' holds {}, expected a pattern", pattern.dump());
   }
+  bool reads_data() const override { return false; }
   std::vector<Json> budgets() const override { return {{{"threshold", 6.0}}, {{"threshold", 0.0}}}; }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     return replace_block_maps(model, "llm_int8", options_json(options_), [&](LinearMap& map) {
