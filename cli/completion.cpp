@@ -12,7 +12,8 @@ struct Word {
   std::vector<std::string> names;  // "--task"; empty: an argument
   std::string doc;
   bool takes_value = true;
-  std::vector<std::string> values;  // empty: anything, completed as a file
+  std::vector<std::string> values;
+  bool files = true;  // whether a file is a value too
 };
 
 struct Command {
@@ -30,6 +31,7 @@ Word word_of(const CLI::Option& option) {
     word.values = names_of_kind("transforms");
     word.values.insert(word.values.begin(), "all");
   }
+  word.files = word.values.empty() || option.get_name() == "spec";
   return word;
 }
 
@@ -73,7 +75,7 @@ void print_bash(const std::vector<Command>& commands) {
   fmt::print(R"(# Completion of formwork for bash: source <(formwork completion bash)
 _formwork() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}"
-  local command="${{COMP_WORDS[1]}}" options="" valued="" values="" place=-1 i
+  local command="${{COMP_WORDS[1]}}" options="" valued="" values="" files="-f" place=-1 i
   COMPREPLY=()
   if [ "$COMP_CWORD" -le 1 ]; then
     COMPREPLY=($(compgen -W '{} --help --version' -- "$current"))
@@ -101,28 +103,29 @@ _formwork() {{
   esac
   case "$command $place" in
 )");
+  const auto print_values = [](const std::string& command, const std::string& place, const Word& word) {
+    if (!word.values.empty())
+      fmt::print("    '{} {}') values='{}'{} ;;\n", command, place, joined(word.values),
+                 word.files ? "" : " files=''");
+  };
   for (const auto& command : commands) {
     for (const auto& option : command.options)
-      if (!option.values.empty())
-        for (const auto& name : option.names)
-          fmt::print("    '{} {}') values='{}' ;;\n", command.name, name, joined(option.values));
+      for (const auto& name : option.names) print_values(command.name, name, option);
     for (size_t i = 0; i < command.arguments.size(); ++i)
-      if (!command.arguments[i].values.empty())
-        fmt::print("    '{} {}') values='{}' ;;\n", command.name, i, joined(command.arguments[i].values));
+      print_values(command.name, fmt::format("{}", i), command.arguments[i]);
   }
   fmt::print(R"(  esac
-  COMPREPLY=($(compgen -W "$values" -- "$current"))
-  case "$command $place" in list*|completion*) return ;; esac
-  COMPREPLY+=($(compgen -f -- "$current"))
+  COMPREPLY=($(compgen -W "$values" $files -- "$current"))
 }}
 complete -F _formwork formwork
 )");
 }
 
+// A leading space: zsh adds no arguments of its own to the call.
 std::string zsh_action(const Word& word) {
-  return word.values.empty()
-             ? "_files"
-             : fmt::format("_alternative \"words:name:({})\" \"files:file:_files\"", joined(word.values));
+  if (word.values.empty()) return "_files";
+  const auto values = fmt::format("({})", joined(word.values));
+  return word.files ? fmt::format(" _alternative \"words:name:{}\" \"files:file:_files\"", values) : values;
 }
 
 void print_zsh(const std::vector<Command>& commands) {
@@ -168,13 +171,14 @@ void print_fish(const std::vector<Command>& commands) {
     for (const auto& option : command.options)
       for (const auto& name : option.names) {
         fmt::print("complete -c formwork -n {} -l {} -d {}", when, name.substr(2), text(option.doc));
-        if (option.takes_value) fmt::print(" -r");
+        if (option.takes_value) fmt::print(option.files ? " -r" : " -x");
         if (!option.values.empty()) fmt::print(" -a {}", text(joined(option.values)));
         fmt::print("\n");
       }
     for (const auto& argument : command.arguments)
       if (!argument.values.empty())
-        fmt::print("complete -c formwork -n {} -a {}\n", when, text(joined(argument.values)));
+        fmt::print("complete -c formwork -n {}{} -a {}\n", when, argument.files ? "" : " -f",
+                   text(joined(argument.values)));
   }
 }
 

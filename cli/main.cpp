@@ -7,9 +7,9 @@
 
 namespace {
 
-// Which heading of the help a command stands under.
-const std::map<std::string, std::vector<std::string>>& groups() {
-  static const std::map<std::string, std::vector<std::string>> table = {
+// The headings of the help, and what stands under each, in that order.
+const std::vector<std::pair<std::string, std::vector<std::string>>>& groups() {
+  static const std::vector<std::pair<std::string, std::vector<std::string>>> table = {
       {"Make and use models", {"train", "eval", "generate", "forward"}},
       {"Make models smaller", {"compress", "pareto"}},
       {"Look up", {"list", "show", "find", "systems"}},
@@ -18,9 +18,15 @@ const std::map<std::string, std::vector<std::string>>& groups() {
   return table;
 }
 
+// Commands register in any order; the help shows them in the order in which they were added last.
 void group_commands(CLI::App& app) {
   for (const auto& [group, names] : groups())
-    for (const auto& name : names) app.get_subcommand(name)->group(group);
+    for (const auto& name : names) {
+      const auto command = app.get_subcommand_ptr(name);
+      command->group(group);
+      app.remove_subcommand(command.get());
+      app.add_subcommand(command);
+    }
 }
 
 // One line for an option that no command knows, with the nearest that this one has.

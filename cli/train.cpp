@@ -1,5 +1,6 @@
 // formwork train SPEC: trains a model on a task and saves it.
 #include "command.h"
+#include "formwork/core/file.h"
 #include "formwork/train/trainer.h"
 
 namespace formwork::cli {
@@ -32,13 +33,23 @@ void check_effects(const CLI::App& command, const TrainOptions& options) {
                           "there are no evaluations before the last, which takes all");
 }
 
+// The model and, of a run that reached its end, the result with the settings that the trainer does not know.
+void save(const Model& model, const TrainResult& result, const TrainOptions& options) {
+  if (options.folder.empty()) return;
+  save_model(model, options.folder);
+  if (result.step == options.steps)
+    write_atomically(options.folder + "/result.json", result.to_json().dump(2) + "\n");
+}
+
 void run(const CLI::App& command, const Arguments& arguments) {
   const auto options = parse_options<TrainOptions>(arguments.options, "train");
   check_effects(command, options);
   std::unique_ptr<Task> task;
   auto model = make_model(arguments.spec, arguments.task, static_cast<uint64_t>(options.seed), task);
-  const auto result = train(*model, *task, options);
-  if (!options.folder.empty()) save_model(*model, options.folder);
+  auto result = train(*model, *task, options);
+  result.settings["spec"] = arguments.spec;
+  result.settings["task"] = arguments.task.in_force();
+  save(*model, result, options);
   if (arguments.json) {
     fmt::print("{}\n", result.to_json().dump(2));
     return;

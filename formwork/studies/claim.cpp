@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 namespace formwork {
 
 Json Claim::to_json() const {
@@ -22,6 +24,11 @@ Claim at_least(std::string name, std::string published, double here, double boun
 
 Claim below(std::string name, std::string published, double here, double bound) {
   return {std::move(name), std::move(published), here, fmt::format("below {:g}", bound), here < bound};
+}
+
+double ratio_of_rises(double a, double b) {
+  if (b > 0) return a / b;
+  return a > 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
 }
 
 Claim reported(std::string name, std::string published, double here) {

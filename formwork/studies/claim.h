@@ -21,6 +21,8 @@ struct Claim {
 Claim at_most(std::string name, std::string published, double here, double bound);
 Claim at_least(std::string name, std::string published, double here, double bound);
 Claim below(std::string name, std::string published, double here, double bound);
+// Rise a over rise b. Infinite where only a is a rise, and not a number where neither is one.
+double ratio_of_rises(double a, double b);
 Claim reported(std::string name, std::string published, double here);
 
 }  // namespace formwork

@@ -94,7 +94,7 @@ void GeneratedDataTask::Options::describe(Fields& f) {
 GeneratedDataTask::Options read_options(const std::string& name, const Json& json) {
   GeneratedDataTask::Options options;
   options.generator = make_generated_task(name);
-  FieldReader reader(json, fmt::format("tasks '{}'", name));
+  FieldReader reader(json, fmt::format("task '{}'", name));
   options.describe(reader);
   reader.finish();
   auto values = nlohmann::json::parse(options_json(options).dump());

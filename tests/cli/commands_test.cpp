@@ -35,6 +35,7 @@ TEST(Commands, ResultsHaveTheSettingsInForce) {
   const auto trained = Json::parse(read_file(model + "/result.json")).at("settings");
   EXPECT_EQ(trained.at("steps"), 2);
   EXPECT_EQ(trained.at("optimizer").at("type"), "adamw");
+  EXPECT_EQ(trained.at("task").at("type"), "copy");
   const auto evaluated = json_of({"eval", model, "--task", "copy", "--samples", "5"})[0];
   EXPECT_EQ(evaluated.at("samples"), 5);
   EXPECT_EQ(evaluated.at("settings").at("samples"), 5);
@@ -51,8 +52,12 @@ TEST(Commands, ResultsHaveTheSettingsInForce) {
 
 TEST(Commands, HelpHasAnExampleForEveryCommandAndGroupsThem) {
   const auto help = output_of({"--help"});
-  for (const char* group : {"Make and use models:", "Make models smaller:", "Look up:", "Measure:"})
-    EXPECT_NE(help.find(group), std::string::npos) << group;
+  size_t last = 0;
+  for (const char* group : {"Make and use models:", "Make models smaller:", "Look up:", "Measure:"}) {
+    ASSERT_NE(help.find(group), std::string::npos) << group;
+    EXPECT_GT(help.find(group), last) << group;
+    last = help.find(group);
+  }
   for (const char* command : {"train", "eval", "generate", "compress", "pareto", "list", "show", "forward",
                               "find", "systems", "reproduce", "bench", "completion"}) {
     EXPECT_NE(help.find(std::string("\n  ") + command + " "), std::string::npos) << command;

@@ -34,6 +34,14 @@ TEST(Claim, HoldsWhenTheMeasurementIsWhereExpected) {
       (Json{{"claim", "a"}, {"published", "p"}, {"here", 2.0}, {"expected", "at most 1"}, {"holds", false}}));
 }
 
+TEST(Claim, ARatioOfRisesNeedsARise) {
+  EXPECT_EQ(ratio_of_rises(1, 4), 0.25);
+  EXPECT_EQ(ratio_of_rises(-1, 4), -0.25);
+  EXPECT_EQ(at_least("a", "p", ratio_of_rises(1, -0.1), 5).holds, true) << "only the first rises";
+  EXPECT_EQ(at_most("a", "p", ratio_of_rises(1, -0.1), 5).holds, false);
+  EXPECT_EQ(at_most("a", "p", ratio_of_rises(-1, -0.1), 100).holds, false) << "neither rises";
+}
+
 TEST(StudyContext, RunsAStageOnceForTheSameSettings) {
   const TemporaryFolder folder;
   int64_t runs = 0;

@@ -99,7 +99,7 @@ std::vector<Claim> LlmDropStudy::run(StudyContext& ctx) {
     claims.push_back(at_most(fmt::format("rise of the loss, {} attentions less {} blocks", n, n),
                              "attention is redundant", rise("attn") - rise("block"), 0));
     claims.push_back(at_most(fmt::format("rise of the loss, {} attentions by score over random", n),
-                             "not given", rise("attn") / rise("random"), 0.75));
+                             "not given", ratio_of_rises(rise("attn"), rise("random")), 0.75));
     claims.push_back(at_most(fmt::format("rise of the loss, {} from one pool less the better target", n),
                              "joint drop is best",
                              rise("all") - std::min({rise("attn"), rise("mlp"), rise("block")}), 0.01));

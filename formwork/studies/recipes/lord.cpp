@@ -38,7 +38,7 @@ std::vector<Claim> LordStudy::run(StudyContext& ctx) {
     const auto perplexity = [&](const char* name) { return std::exp(number(found, name)); };
     const double dense = perplexity("dense"), outputs = perplexity("afm_centred") - dense;
     claims.push_back(at_most(fmt::format("rise of perplexity at {:g}, by outputs over by weights", ratio),
-                             "below 1", outputs / (perplexity("svd") - dense), 0.5));
+                             "below 1", ratio_of_rises(outputs, perplexity("svd") - dense), 0.5));
     claims.push_back(reported(fmt::format("rise of perplexity at {:g}, by outputs", ratio),
                               "below 0.01 at 39.58 % less rank, 16B", outputs / dense));
     claims.push_back(reported(fmt::format("rise of perplexity at {:g}, without centring", ratio), "not given",

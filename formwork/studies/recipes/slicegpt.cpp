@@ -87,9 +87,9 @@ std::vector<Claim> SliceGptStudy::run(StudyContext& ctx) {
           below("perplexity, a basis for each position over one for all", "below 1",
                 principal / perplexity("shared"), 1),
           at_least("rise of perplexity, random directions over principal ones", "not given",
-                   (perplexity("random") - dense) / rise, 5),
+                   ratio_of_rises(perplexity("random") - dense, rise), 5),
           at_least("rise of perplexity, strongest channels over principal ones", "not given",
-                   (perplexity("channels") - dense) / rise, 5),
+                   ratio_of_rises(perplexity("channels") - dense, rise), 5),
           reported("parameters, sliced over dense", "0.844 of a block of 12 D^2 at 25 %",
                    number(found, "parameters")),
           reported("perplexity, dense", "not given", dense)};
