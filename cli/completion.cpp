@@ -171,7 +171,7 @@ void print_fish(const std::vector<Command>& commands) {
     for (const auto& option : command.options)
       for (const auto& name : option.names) {
         fmt::print("complete -c formwork -n {} -l {} -d {}", when, name.substr(2), text(option.doc));
-        if (option.takes_value) fmt::print(option.files ? " -r" : " -x");
+        if (option.takes_value) fmt::print("{}", option.files ? " -r" : " -x");
         if (!option.values.empty()) fmt::print(" -a {}", text(joined(option.values)));
         fmt::print("\n");
       }
