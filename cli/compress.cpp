@@ -22,10 +22,12 @@ Calibration calibration(const Model& model, const Arguments& arguments) {
   auto task = arguments.task.make(meta);
   task->check(model);
   Calibration data;
-  for (int64_t i = 0; i < kBatches; ++i)
-    data.batches.push_back(task->training_batch(std::max<int64_t>(1, arguments.rows / kBatches),
-                                                static_cast<uint64_t>(arguments.seed), i)
-                               .inputs);
+  const int64_t rows = arguments.rows, each = (rows + kBatches - 1) / kBatches;
+  for (int64_t i = 0; i * each < rows; ++i) {
+    const auto batch = task->training_batch(each, static_cast<uint64_t>(arguments.seed), i);
+    // The last batch of a table's rows may be shorter.
+    data.batches.push_back(batch.narrow(0, std::min(batch.rows(), rows - i * each)).inputs);
+  }
   return data;
 }
 

@@ -25,9 +25,10 @@ Calibration calibration_rows(StudyContext& ctx, const Task& task, int64_t rows) 
   // Steps far behind those of training: other windows of the same part of the text.
   constexpr int64_t kFirst = int64_t{1} << 30;
   Calibration data;
-  for (int64_t i = 0; i < (rows + kBatch - 1) / kBatch; ++i)
-    data.batches.push_back(
-        task.training_batch(std::min(kBatch, rows - i * kBatch), ctx.seed(), kFirst + i).inputs);
+  for (int64_t i = 0; i * kBatch < rows; ++i)
+    data.batches.push_back(task.training_batch(kBatch, ctx.seed(), kFirst + i)
+                               .narrow(0, std::min(kBatch, rows - i * kBatch))
+                               .inputs);
   return data;
 }
 
