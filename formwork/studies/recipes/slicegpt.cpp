@@ -23,7 +23,8 @@ class SliceGptStudy final : public Study {
 
 // The model with norms folded away and one stream basis [D, m] for all positions.
 std::shared_ptr<Model> with_basis(const std::shared_ptr<Model>& model, const Tensor& basis) {
-  Edit folding(*with_own_head(model));
+  const auto untied = with_own_head(model);
+  Edit folding(*untied);
   folding.fold_norms();
   const auto folded = folding.finish();
   Edit edit(*folded);
