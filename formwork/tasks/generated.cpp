@@ -22,7 +22,8 @@ class GeneratedDataTask final : public PredictionTask {
   void prepare(Json& meta) override {
     const Json symbols = options_.generator->symbols();
     if (meta.contains("tokenizer"))
-      fail("the task's tokens are {} symbols of its own, the model's are those of a tokenizer", symbols.size());
+      fail("the task's tokens are {} symbols of its own, the model's are those of a tokenizer",
+           symbols.size());
     if (meta.contains("symbols") && meta["symbols"] != symbols)
       fail("the task's {} symbols ({}) are not the model's {} ({})", symbols.size(), start_of(symbols),
            meta["symbols"].size(), start_of(meta["symbols"]));
