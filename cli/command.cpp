@@ -2,11 +2,18 @@
 
 #include <filesystem>
 
+#include "formwork/models/built_in_specs.h"
+
 namespace formwork::cli {
 
 std::vector<Register>& commands() {
   static std::vector<Register> list;
   return list;
+}
+
+std::vector<std::string>& program_arguments() {
+  static std::vector<std::string> words;
+  return words;
 }
 
 namespace {
@@ -16,20 +23,71 @@ Json parse_value(const std::string& text) {
   return json.is_discarded() ? Json(text) : json;
 }
 
+// "--data_root" and, for who prefers it, "--data-root".
+std::string option_names(const std::string& field) {
+  std::string other = field;
+  std::replace(other.begin(), other.end(), '_', '-');
+  return other == field ? "--" + field : fmt::format("--{},--{}", field, other);
+}
+
 }  // namespace
 
 void FieldOptions::flag(const char* name, bool&, const char* doc) {
   app_.add_flag_callback(
-      std::string("--") + name, [&values = values_, key = std::string(name)] { values[key] = true; }, doc);
+      option_names(name), [&values = values_, key = std::string(name)] { values[key] = true; }, doc);
 }
 
-void FieldOptions::add(const char* name, const char* doc, bool literal) {
-  app_.add_option_function<std::string>(
-      std::string("--") + name,
+CLI::Option* FieldOptions::add(const char* name, const char* doc, bool literal) {
+  return app_.add_option_function<std::string>(
+      option_names(name),
       [&values = values_, key = std::string(name), literal](const std::string& text) {
         values[key] = literal ? Json(text) : parse_value(text);
       },
       doc);
+}
+
+std::map<const CLI::Option*, std::vector<std::string>>& offers() {
+  static std::map<const CLI::Option*, std::vector<std::string>> table;
+  return table;
+}
+
+CLI::Option* offer(CLI::Option* option, std::vector<std::string> names) {
+  offers()[option] = std::move(names);
+  return option;
+}
+
+std::vector<std::string> names_of_kind(const std::string& kind) {
+  std::vector<std::string> names;
+  for (const auto& listing : kind_listings())
+    if (kind == listing.kind)
+      for (const auto& [name, doc] : listing.docs()) names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> kind_names() {
+  std::vector<std::string> names;
+  for (const auto& listing : kind_listings()) names.emplace_back(listing.kind);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void refuse_without_effect(const CLI::App& command, const std::vector<std::string>& names,
+                           const std::string& why) {
+  for (const auto& name : names)
+    if (const auto* option = command.get_option_no_throw(name); option && option->count() > 0)
+      fail("{}: {} has no effect: {}", command.get_name(), name, why);
+}
+
+void add_spec_argument(CLI::App& command, std::string& spec) {
+  offer(command.add_option("spec", spec,
+                           fmt::format("a Spec file, a model folder, or a built-in Spec ({})",
+                                       fmt::join(built_in_spec_names(), ", "))),
+        built_in_spec_names())
+      ->required();
+}
+
+void add_json_flag(CLI::App& command, bool& json) {
+  command.add_flag("--json", json, "print an array with one object a row");
 }
 
 Json parse_pairs(const std::vector<std::string>& pairs, const std::string& what) {
@@ -43,53 +101,32 @@ Json parse_pairs(const std::vector<std::string>& pairs, const std::string& what)
 }
 
 void TaskChoice::add_to(CLI::App& app) {
-  app.add_option("--task", name, "the task: text, copy, sort, ...; see `formwork list tasks`")
+  offer(app.add_option("--task", name, "the task: text, copy, sort, ...; see `formwork list tasks`"),
+        Registry<Task>::names())
       ->capture_default_str();
   app.add_option("--data", options, "an option of the task as key=value: file=PATH, length=64; repeatable");
 }
 
-std::unique_ptr<Task> TaskChoice::make(Json& meta) const {
+PartSpec TaskChoice::spec() const {
   PartSpec spec(name);
   spec.options = parse_pairs(options, "--data");
-  auto task = Registry<Task>::make(spec);
+  return spec;
+}
+
+std::unique_ptr<Task> TaskChoice::make(Json& meta) const {
+  auto task = Registry<Task>::make(spec());
   task->prepare(meta);
   return task;
 }
 
-namespace {
-
-// Small models to begin with; "vocab" and "head" come from the task.
-const std::map<std::string, const char*>& built_in() {
-  static const std::map<std::string, const char*> table = {
-      {"tiny-decoder",
-       R"({"formwork": 1, "model": {"type": "decoder", "width": 64, "layers": {"repeat": 4, "pattern":
-        [{"mixer": {"type": "attention", "heads": 4, "position": "rotary"}, "channel": {"type": "gated_mlp", "hidden": 176}}]}}})"},
-      {"demo-decoder",
-       R"({"formwork": 1, "model": {"type": "decoder", "width": 128, "layers": {"repeat": 4, "pattern":
-        [{"mixer": {"type": "attention", "heads": 4, "position": "rotary"}, "channel": {"type": "gated_mlp", "hidden": 344}}]}}})"},
-      {"base-decoder",
-       R"({"formwork": 1, "model": {"type": "decoder", "width": 256, "layers": {"repeat": 6, "pattern":
-        [{"mixer": {"type": "attention", "heads": 8, "position": "rotary"}, "channel": {"type": "gated_mlp", "hidden": 688}}]}}})"},
-      {"tiny-mamba",
-       R"({"formwork": 1, "model": {"type": "decoder", "width": 64, "layers": {"repeat": 4, "pattern":
-        [{"mixer": "mamba"}]}}})"}};
-  return table;
-}
-
-}  // namespace
-
-std::vector<std::string> spec_names() {
-  std::vector<std::string> names;
-  for (const auto& [name, json] : built_in()) names.push_back(name);
-  return names;
-}
+Json TaskChoice::in_force() const { return Registry<Task>::in_force(spec()); }
 
 Spec find_spec(const std::string& name) {
-  const auto found = built_in().find(name);
-  if (found != built_in().end()) return Spec::from_json(Json::parse(found->second), name);
+  const auto known = built_in_spec_names();
+  if (std::find(known.begin(), known.end(), name) != known.end()) return built_in_spec(name);
   if (std::filesystem::is_directory(name)) return Spec::from_file(name + "/formwork.json");
   if (std::filesystem::exists(name)) return Spec::from_file(name);
-  fail_unknown("Spec (a JSON file, or built-in)", name, spec_names());
+  fail_unknown("Spec (a JSON file, or built-in)", name, known);
 }
 
 void print(const Table& table, bool json) {

@@ -16,9 +16,29 @@ namespace formwork::cli {
 using Register = std::function<void(CLI::App&)>;
 std::vector<Register>& commands();
 
+// What the program was given, without its own name.
+std::vector<std::string>& program_arguments();
+
 #define FORMWORK_COMMAND(function)                      \
   [[maybe_unused]] static const bool formwork_command = \
       (::formwork::cli::commands().push_back(function), true)
+
+// The names that complete an option's or argument's value, where there are such.
+std::map<const CLI::Option*, std::vector<std::string>>& offers();
+CLI::Option* offer(CLI::Option* option, std::vector<std::string> names);
+
+// The registered names of a kind ("mixers"); all kinds.
+std::vector<std::string> names_of_kind(const std::string& kind);
+std::vector<std::string> kind_names();
+
+// Refuses the options that were given: "NAME has no effect: WHY".
+void refuse_without_effect(const CLI::App& command, const std::vector<std::string>& names,
+                           const std::string& why);
+
+// Adds the positional SPEC, as find_spec takes it.
+void add_spec_argument(CLI::App& command, std::string& spec);
+// Adds --json, as every command has it that prints a table.
+void add_json_flag(CLI::App& command, bool& json);
 
 // Options of a command from an Options struct's fields: "--name VALUE", with the field's help. Values are
 // collected as JSON and parsed by parse_options, which checks bounds and names.
@@ -29,10 +49,13 @@ class FieldOptions final : public Fields {
   void number(const char* name, double&, const char* doc, double, double) override { add(name, doc); }
   void flag(const char* name, bool&, const char* doc) override;
   void text(const char* name, std::string&, const char* doc) override { add(name, doc, true); }
-  void choice(const char* name, std::string&, const std::vector<std::string>&, const char* doc) override {
-    add(name, doc, true);
+  void choice(const char* name, std::string&, const std::vector<std::string>& choices,
+              const char* doc) override {
+    offer(add(name, doc, true), choices);
   }
-  void part(const char* name, PartSpec&, const char*, const char* doc, bool) override { add(name, doc); }
+  void part(const char* name, PartSpec&, const char* kind, const char* doc, bool) override {
+    offer(add(name, doc), names_of_kind(kind));
+  }
   void parts(const char* name, std::vector<PartSpec>&, const char*, const char* doc) override {
     add(name, doc);
   }
@@ -40,7 +63,7 @@ class FieldOptions final : public Fields {
   void json(const char* name, Json&, const char* doc) override { add(name, doc); }
 
  private:
-  void add(const char* name, const char* doc, bool literal = false);
+  CLI::Option* add(const char* name, const char* doc, bool literal = false);
   CLI::App& app_;
   Json& values_;
 };
@@ -55,9 +78,8 @@ void add_options(CLI::App& app, Json& values) {
 // "key=value" pairs as a JSON object; values are JSON where they parse as such, and text otherwise.
 Json parse_pairs(const std::vector<std::string>& pairs, const std::string& what);
 
-// A Spec from a JSON file, or one of the built-in ones by name.
+// A Spec from a JSON file or a model folder, or one of the built-in ones by name.
 Spec find_spec(const std::string& name);
-std::vector<std::string> spec_names();
 
 // A task by name and "key=value" options, prepared with the Spec's meta.
 struct TaskChoice {
@@ -65,6 +87,11 @@ struct TaskChoice {
   std::vector<std::string> options;
   void add_to(CLI::App& app);
   std::unique_ptr<Task> make(Json& meta) const;
+  // As echoed into results: the task's options in force.
+  Json in_force() const;
+
+ private:
+  PartSpec spec() const;
 };
 
 void print(const Table& table, bool json);

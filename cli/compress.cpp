@@ -1,5 +1,6 @@
 // formwork compress MODEL METHOD: applies one transform and saves the result.
 #include "command.h"
+#include "formwork/core/file.h"
 #include "formwork/transforms/transform.h"
 
 namespace formwork::cli {
@@ -14,42 +15,79 @@ struct Arguments {
   bool json = false;
 };
 
-void run(const Arguments& arguments) {
-  auto transform = Registry<Transform>::make({arguments.method, parse_pairs(arguments.options, "--set")});
-  auto model = load_model(arguments.model);
-  Json meta = model->spec().meta;
+constexpr int64_t kBatches = 4;
+
+Calibration calibration(const Model& model, const Arguments& arguments) {
+  Json meta = model.spec().meta;
   auto task = arguments.task.make(meta);
+  task->check(model);
   Calibration data;
-  for (int64_t i = 0; i < 4; ++i)
-    data.batches.push_back(task->training_batch(std::max<int64_t>(1, arguments.rows / 4),
-                                                static_cast<uint64_t>(arguments.seed), i)
-                               .inputs);
-  const auto result = transform->apply(model, data);
+  const int64_t rows = arguments.rows, each = (rows + kBatches - 1) / kBatches;
+  for (int64_t i = 0; i * each < rows; ++i) {
+    const auto batch = task->training_batch(each, static_cast<uint64_t>(arguments.seed), i);
+    // The last batch of a table's rows may be shorter.
+    data.batches.push_back(batch.narrow(0, std::min(batch.rows(), rows - i * each)).inputs);
+  }
+  return data;
+}
+
+// What decided the result; a method that reads no data has no task.
+Json settings_in_force(const Arguments& arguments, const Json& options, bool reads_data) {
+  Json settings = {{"model", arguments.model},
+                   {"method", arguments.method},
+                   {"options", Registry<Transform>::in_force({arguments.method, options})}};
+  if (reads_data)
+    settings.update(
+        {{"task", arguments.task.in_force()}, {"rows", arguments.rows}, {"seed", arguments.seed}});
+  return settings;
+}
+
+void run(const CLI::App& command, const Arguments& arguments) {
+  const auto options = parse_pairs(arguments.options, "--set");
+  auto transform = Registry<Transform>::make({arguments.method, options});
+  const bool reads_data = transform->reads_data();
+  if (!reads_data)
+    refuse_without_effect(command, {"--task", "--data", "--rows", "--seed"},
+                          fmt::format("'{}' reads no data", arguments.method));
+  auto model = load_model(arguments.model);
+  const auto result = transform->apply(model, reads_data ? calibration(*model, arguments) : Calibration{});
   save_model(*result.model, arguments.out);
   const Json row = {{"model", arguments.out},
                     {"method", arguments.method},
                     {"parameters before", model->parameter_count()},
                     {"parameters", result.model->parameter_count()},
                     {"bytes before", bytes_on_disk(arguments.model)},
-                    {"bytes", bytes_on_disk(arguments.out)}};
-  print(Table::from_rows({row}), arguments.json);
+                    {"bytes", bytes_on_disk(arguments.out)},
+                    {"settings", settings_in_force(arguments, options, reads_data)},
+                    {"report", result.report}};
+  write_atomically(arguments.out + "/compression.json", row.dump(2) + "\n");
+  Table table({{"model"}, {"method"}, {"parameters before"}, {"parameters"}, {"bytes before"}, {"bytes"}});
+  table.add(row);
+  print(table, arguments.json);
 }
 
 void add(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("compress", "make a model smaller by one method");
   command->add_option("model", arguments->model, "a model folder")->required();
-  command->add_option("method", arguments->method, "a transform; see `formwork list transforms`")->required();
+  offer(command->add_option("method", arguments->method, "a transform; see `formwork list transforms`"),
+        names_of_kind("transforms"))
+      ->required();
   command->add_option("--set", arguments->options, "an option of the method as key=value; repeatable");
-  command->add_option("--out", arguments->out, "folder of the result")->required();
+  command
+      ->add_option("--out", arguments->out,
+                   "folder of the result; compression.json there says what became of each map")
+      ->required();
   command->add_option("--rows", arguments->rows, "rows of calibration data")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--seed", arguments->seed, "of the calibration rows")->capture_default_str();
+  command->add_option("--seed", arguments->seed, "of the calibration rows")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   arguments->task.add_to(*command);
-  command->add_flag("--json", arguments->json, "print an array with one object a row");
+  add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork compress model slicegpt --set sparsity=0.2 --out small");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments, command] { run(*command, *arguments); });
 }
 
 FORMWORK_COMMAND(add);

@@ -19,10 +19,17 @@ void run(const Arguments& arguments) {
   auto task = arguments.task.make(meta);
   task->check(*model);
   const auto metrics = evaluate(*model, *task, options);
-  Table table;
   Json row = {{"model", arguments.model}, {"samples", metrics.samples}};
-  for (const auto& [name, value] : metrics.values) row[name] = value;
-  print(Table::from_rows({row}), arguments.json);
+  std::vector<Column> columns = {{"model"}, {"samples"}};
+  for (const auto& [name, value] : metrics.values) {
+    row[name] = value;
+    columns.push_back({name});
+  }
+  row["settings"] = options_json(options);
+  row["settings"]["task"] = arguments.task.in_force();
+  Table table(columns);
+  table.add(row);
+  print(table, arguments.json);
 }
 
 void add(CLI::App& app) {
@@ -31,7 +38,7 @@ void add(CLI::App& app) {
   command->add_option("model", arguments->model, "a model folder")->required();
   arguments->task.add_to(*command);
   add_options<EvaluateOptions>(*command, arguments->options);
-  command->add_flag("--json", arguments->json, "print an array with one object a row");
+  add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork eval model --task text");
   command->callback([arguments] { run(*arguments); });
 }

@@ -42,7 +42,7 @@ void run(const Arguments& arguments) {
 void add(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("forward", "run a model or part on given tensors");
-  command->add_option("spec", arguments->spec, "a Spec file, a model folder, or a built-in Spec")->required();
+  add_spec_argument(*command, arguments->spec);
   command->add_option("--weights", arguments->weights,
                       "safetensors with every parameter; by default a model folder's own, or initial values");
   command
@@ -50,7 +50,8 @@ void add(CLI::App& app) {
                    "safetensors: input_ids [B, T], attention_mask, ...; x for a part")
       ->required();
   command->add_option("--out", arguments->out, "safetensors to write")->required();
-  command->add_option("--dtype", arguments->dtype, "float32 or float64")->capture_default_str();
+  offer(command->add_option("--dtype", arguments->dtype, "float32 or float64"), {"float32", "float64"})
+      ->capture_default_str();
   command->add_option("--tap", arguments->taps, "also write the taps that match; repeatable");
   command->footer(
       "Example:  formwork forward model --weights model --inputs in.safetensors --out out.safetensors --tap "

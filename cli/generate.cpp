@@ -20,7 +20,16 @@ int64_t choose(const Tensor& logits, const Arguments& arguments, int64_t step) {
   return (logits / arguments.temperature).softmax(-1).multinomial(1, false, stream).item<int64_t>();
 }
 
-void run(const Arguments& arguments) {
+Json settings_in_force(const Arguments& arguments) {
+  return {{"model", arguments.model},
+          {"tokens", arguments.tokens},
+          {"temperature", arguments.temperature},
+          {"seed", arguments.seed}};
+}
+
+void run(const CLI::App& command, const Arguments& arguments) {
+  if (arguments.temperature <= 0)
+    refuse_without_effect(command, {"--seed"}, "nothing is drawn at temperature 0");
   const at::NoGradGuard guard;
   auto model = load_model(arguments.model);
   Json meta = model->spec().meta;
@@ -37,7 +46,10 @@ void run(const Arguments& arguments) {
   }
   const auto text = tokenizer->decode(made);
   if (arguments.json)
-    fmt::print("{}\n", Json::array({{{"prompt", arguments.prompt}, {"text", text}, {"tokens", made.size()}}})
+    fmt::print("{}\n", Json::array({{{"prompt", arguments.prompt},
+                                     {"text", text},
+                                     {"tokens", made.size()},
+                                     {"settings", settings_in_force(arguments)}}})
                            .dump(2, ' ', false, Json::error_handler_t::replace));
   else
     fmt::print("{}{}\n", arguments.prompt, text);
@@ -54,10 +66,12 @@ void add(CLI::App& app) {
   command->add_option("--temperature", arguments->temperature, "0: the most probable token")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 100.0));
-  command->add_option("--seed", arguments->seed, "of sampling")->capture_default_str();
+  command->add_option("--seed", arguments->seed, "of sampling")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   command->add_flag("--json", arguments->json, "print an array with one object");
   command->footer("Example:  formwork generate model --prompt 'Once upon' --temperature 0.8");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments, command] { run(*command, *arguments); });
 }
 
 FORMWORK_COMMAND(add);

@@ -4,13 +4,6 @@
 namespace formwork::cli {
 namespace {
 
-std::vector<std::string> kinds() {
-  std::vector<std::string> names;
-  for (const auto& listing : kind_listings()) names.emplace_back(listing.kind);
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 void run(const std::string& kind, bool json) {
   for (const auto& listing : kind_listings()) {
     if (kind != listing.kind) continue;
@@ -19,7 +12,7 @@ void run(const std::string& kind, bool json) {
     print(table, json);
     return;
   }
-  fail_unknown("kind", kind, kinds());
+  fail_unknown("kind", kind, kind_names());
 }
 
 void add(CLI::App& app) {
@@ -29,9 +22,10 @@ void add(CLI::App& app) {
   };
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("list", "what is registered of a kind");
-  command->add_option("kind", arguments->kind, fmt::format("one of {}", fmt::join(kinds(), ", ")))
+  const auto kinds = kind_names();
+  offer(command->add_option("kind", arguments->kind, fmt::format("one of {}", fmt::join(kinds, ", "))), kinds)
       ->required();
-  command->add_flag("--json", arguments->json, "print an array with one object a row");
+  add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork list mixers");
   command->callback([arguments] { run(arguments->kind, arguments->json); });
 }

@@ -62,11 +62,14 @@ void run(const Arguments& arguments) {
 void add(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("show", "the parts, parameters and axes of a model");
-  command->add_option("spec", arguments->spec, "a Spec file, a model folder, or a built-in Spec")->required();
-  command->add_flag("--parameters", arguments->parameters, "every parameter's name, shape, axes and count");
-  command->add_flag("--axes", arguments->axes, "every axis, its size, and what may be done to it");
-  command->add_flag("--taps", arguments->taps, "the names of all taps");
-  command->add_flag("--json", arguments->json, "print an array with one object a row");
+  add_spec_argument(*command, arguments->spec);
+  auto* parameters = command->add_flag("--parameters", arguments->parameters,
+                                       "every parameter's name, shape, axes and count");
+  auto* axes =
+      command->add_flag("--axes", arguments->axes, "every axis, its size, and what may be done to it");
+  command->add_flag("--taps", arguments->taps, "the names of all taps")->excludes(parameters)->excludes(axes);
+  axes->excludes(parameters);
+  add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork show tiny-decoder --axes");
   command->callback([arguments] { run(*arguments); });
 }

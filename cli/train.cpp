@@ -1,5 +1,6 @@
 // formwork train SPEC: trains a model on a task and saves it.
 #include "command.h"
+#include "formwork/core/file.h"
 #include "formwork/train/trainer.h"
 
 namespace formwork::cli {
@@ -23,12 +24,32 @@ std::shared_ptr<Model> make_model(const std::string& name, const TaskChoice& cho
   return build_model(spec, seed);
 }
 
-void run(const Arguments& arguments) {
+// The settings that another one switches off.
+void check_effects(const CLI::App& command, const TrainOptions& options) {
+  if (options.folder.empty())
+    refuse_without_effect(command, {"--keep", "--log_every"}, "there is no --folder to keep anything in");
+  if (options.evaluate_every == 0)
+    refuse_without_effect(command, {"--evaluate_samples"},
+                          "there are no evaluations before the last, which takes all");
+}
+
+// The model and, of a run that reached its end, the result with the settings that the trainer does not know.
+void save(const Model& model, const TrainResult& result, const TrainOptions& options) {
+  if (options.folder.empty()) return;
+  save_model(model, options.folder);
+  if (result.step == options.steps)
+    write_atomically(options.folder + "/result.json", result.to_json().dump(2) + "\n");
+}
+
+void run(const CLI::App& command, const Arguments& arguments) {
   const auto options = parse_options<TrainOptions>(arguments.options, "train");
+  check_effects(command, options);
   std::unique_ptr<Task> task;
   auto model = make_model(arguments.spec, arguments.task, static_cast<uint64_t>(options.seed), task);
-  const auto result = train(*model, *task, options);
-  if (!options.folder.empty()) save_model(*model, options.folder);
+  auto result = train(*model, *task, options);
+  result.settings["spec"] = arguments.spec;
+  result.settings["task"] = arguments.task.in_force();
+  save(*model, result, options);
   if (arguments.json) {
     fmt::print("{}\n", result.to_json().dump(2));
     return;
@@ -43,14 +64,14 @@ void run(const Arguments& arguments) {
 void add(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("train", "train a model on a task");
-  command->add_option("spec", arguments->spec, "a Spec file, a model folder, or a built-in Spec")->required();
+  add_spec_argument(*command, arguments->spec);
   arguments->task.add_to(*command);
   add_options<TrainOptions>(*command, arguments->options);
-  command->add_flag("--json", arguments->json, "print the result as JSON");
+  command->add_flag("--json", arguments->json, "print the result as a JSON object");
   command->footer(
       "Example:  formwork train tiny-decoder --task text --data file=book.txt --data length=64 --steps 500 "
       "--folder model");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments, command] { run(*command, *arguments); });
 }
 
 FORMWORK_COMMAND(add);

@@ -1,36 +1,60 @@
-# The default text: the project's own sources and documents, joined at build time and taken into the library by
-# the assembler. A changed source joins the text anew (milliseconds) and compiles nothing but a three-line file.
+# Files that the library carries, joined at build time and taken in by the assembler: the default text (the
+# project's own sources and documents), the table of systems and the built-in Specs. A changed file joins its
+# text anew (milliseconds) and compiles nothing but a three-line file.
 if(CMAKE_SCRIPT_MODE_FILE)
-  # Script mode: ROOT, LIST (a file of relative paths, one a line) -> OUTPUT.
+  # Script mode: ROOT, LIST (a file of relative paths, one a line), FORMAT -> OUTPUT. `text` puts each file after
+  # a line with its path; `json` makes one object, path to content.
   file(STRINGS ${LIST} paths)
+  set(separator "{\n")
   file(WRITE ${OUTPUT} "")
   foreach(path ${paths})
     file(READ ${ROOT}/${path} content)
-    file(APPEND ${OUTPUT} "==== ${path} ====\n${content}\n")
+    if(FORMAT STREQUAL "json")
+      file(APPEND ${OUTPUT} "${separator}\"${path}\": ${content}")
+      set(separator ",\n")
+    else()
+      file(APPEND ${OUTPUT} "==== ${path} ====\n${content}\n")
+    endif()
   endforeach()
+  if(FORMAT STREQUAL "json")
+    file(APPEND ${OUTPUT} "}\n")
+  endif()
   return()
 endif()
 
-file(GLOB_RECURSE embedded_files RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS formwork/*.h formwork/*.cpp)
-file(GLOB embedded_documents RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS docs/*.md README.md LICENSE)
-list(APPEND embedded_files ${embedded_documents})
-list(SORT embedded_files)
-string(REPLACE ";" "\n" embedded_lines "${embedded_files}")
-set(embedded_text ${CMAKE_BINARY_DIR}/embedded_text.txt)
-file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/embedded_files.txt CONTENT "${embedded_lines}\n" @ONLY)
-list(TRANSFORM embedded_files PREPEND ${CMAKE_SOURCE_DIR}/)
-add_custom_command(OUTPUT ${embedded_text}
-  COMMAND ${CMAKE_COMMAND} -DROOT=${CMAKE_SOURCE_DIR} -DLIST=${CMAKE_BINARY_DIR}/embedded_files.txt
-    -DOUTPUT=${embedded_text} -P ${CMAKE_CURRENT_LIST_FILE}
-  DEPENDS ${embedded_files} ${CMAKE_BINARY_DIR}/embedded_files.txt ${CMAKE_CURRENT_LIST_FILE}
-  COMMENT "Joining the default text" VERBATIM)
-
-file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/embedded_text.c @ONLY CONTENT [[
-__asm__(".section .rodata\n.global formwork_text_begin\n.hidden formwork_text_begin\nformwork_text_begin:\n"
-        ".incbin \"@embedded_text@\"\n"
-        ".global formwork_text_end\n.hidden formwork_text_end\nformwork_text_end:\n.byte 0\n.previous\n");
-]])
-set_source_files_properties(${CMAKE_BINARY_DIR}/embedded_text.c PROPERTIES OBJECT_DEPENDS ${embedded_text})
-add_library(formwork_assets OBJECT ${CMAKE_BINARY_DIR}/embedded_text.c ${embedded_text})
+add_library(formwork_assets OBJECT)
 set_target_properties(formwork_assets PROPERTIES C_COMPILER_LAUNCHER "")
 target_sources(formwork_core PRIVATE $<TARGET_OBJECTS:formwork_assets>)
+
+# formwork_embed(NAME FORMAT PATH...): symbols formwork_NAME_begin and formwork_NAME_end.
+function(formwork_embed name format)
+  set(paths ${ARGN})
+  list(SORT paths)
+  string(REPLACE ";" "\n" lines "${paths}")
+  set(list ${CMAKE_BINARY_DIR}/embedded_${name}.list)
+  set(joined ${CMAKE_BINARY_DIR}/embedded_${name}.txt)
+  set(source ${CMAKE_BINARY_DIR}/embedded_${name}.c)
+  file(CONFIGURE OUTPUT ${list} CONTENT "${lines}\n" @ONLY)
+  list(TRANSFORM paths PREPEND ${CMAKE_SOURCE_DIR}/)
+  set(script ${CMAKE_SOURCE_DIR}/cmake/EmbedAssets.cmake)
+  add_custom_command(OUTPUT ${joined}
+    COMMAND ${CMAKE_COMMAND} -DROOT=${CMAKE_SOURCE_DIR} -DLIST=${list} -DFORMAT=${format} -DOUTPUT=${joined}
+      -P ${script}
+    DEPENDS ${paths} ${list} ${script}
+    COMMENT "Joining the embedded ${name}" VERBATIM)
+  file(CONFIGURE OUTPUT ${source} @ONLY CONTENT [[
+__asm__(".section .rodata\n.global formwork_@name@_begin\n.hidden formwork_@name@_begin\nformwork_@name@_begin:\n"
+        ".incbin \"@joined@\"\n"
+        ".global formwork_@name@_end\n.hidden formwork_@name@_end\nformwork_@name@_end:\n.byte 0\n.previous\n");
+]])
+  set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS ${joined})
+  target_sources(formwork_assets PRIVATE ${source} ${joined})
+endfunction()
+
+file(GLOB_RECURSE embedded_files RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS formwork/*.h formwork/*.cpp)
+file(GLOB embedded_documents RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS docs/*.md README.md LICENSE)
+formwork_embed(text text ${embedded_files} ${embedded_documents})
+file(GLOB_RECURSE embedded_systems RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS systems/*.json)
+formwork_embed(systems json ${embedded_systems})
+file(GLOB embedded_specs RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS specs/*.json)
+formwork_embed(specs json ${embedded_specs})

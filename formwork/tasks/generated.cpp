@@ -17,8 +17,18 @@ class GeneratedDataTask final : public PredictionTask {
   };
   explicit GeneratedDataTask(const Options& options) : options_(options) {}
 
-  // The alphabet is fixed by the options; it is entered so that a saved model can be read.
-  void prepare(Json& meta) override { meta["symbols"] = options_.generator->symbols(); }
+  // The alphabet is fixed by the options; it is entered so that a saved model can be read. A model that was
+  // made for other tokens is refused: its ids mean something else.
+  void prepare(Json& meta) override {
+    const Json symbols = options_.generator->symbols();
+    if (meta.contains("tokenizer"))
+      fail("the task's tokens are {} symbols of its own, the model's are those of a tokenizer",
+           symbols.size());
+    if (meta.contains("symbols") && meta["symbols"] != symbols)
+      fail("the task's {} symbols ({}) are not the model's {} ({})", symbols.size(), start_of(symbols),
+           meta["symbols"].size(), start_of(meta["symbols"]));
+    meta["symbols"] = symbols;
+  }
   Json model_needs() const override { return {{"vocab", options_.generator->vocab_size()}}; }
 
   Batch training_batch(int64_t rows, uint64_t seed, int64_t step) const override {
@@ -43,6 +53,13 @@ class GeneratedDataTask final : public PredictionTask {
   }
 
  private:
+  static std::string start_of(const Json& symbols) {
+    constexpr size_t kShown = 6;
+    std::string text;
+    for (size_t i = 0; i < std::min(kShown, symbols.size()); ++i)
+      text += (i ? " " : "") + symbols[i].get<std::string>();
+    return symbols.size() > kShown ? text + " ..." : text;
+  }
   static Batch batch_of(const GeneratedBatch& generated) {
     Batch batch;
     batch.inputs["input_ids"] = generated.input_ids;
@@ -78,7 +95,7 @@ void GeneratedDataTask::Options::describe(Fields& f) {
 GeneratedDataTask::Options read_options(const std::string& name, const Json& json) {
   GeneratedDataTask::Options options;
   options.generator = make_generated_task(name);
-  FieldReader reader(json, fmt::format("tasks '{}'", name));
+  FieldReader reader(json, fmt::format("task '{}'", name));
   options.describe(reader);
   reader.finish();
   auto values = nlohmann::json::parse(options_json(options).dump());

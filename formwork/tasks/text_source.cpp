@@ -30,6 +30,9 @@ std::shared_ptr<const Tokenizer> find_tokenizer(Json& meta, const std::string& k
                                                 const std::vector<std::string>& special) {
   if (meta.contains("tokenizer"))
     return tokenizer_from_json(nlohmann::json::parse(meta["tokenizer"].dump()), "the model's tokenizer");
+  if (meta.contains("symbols"))
+    fail("expected a model of text, found one whose tokens are {} symbols of a generated task",
+         meta["symbols"].size());
   auto tokenizer = make_tokenizer(kind, vocab, train, special);
   meta["tokenizer"] = Json::parse(tokenizer->to_json().dump());
   return tokenizer;

@@ -37,6 +37,8 @@ class Transform {
   virtual ~Transform() = default;
   // Throws Error with the reason where the method cannot apply to this model.
   virtual TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) = 0;
+  // Whether apply looks at the data; where it does not, there may be none.
+  virtual bool reads_data() const { return true; }
   // Options at several budgets, mildest first, for comparisons; none for what makes nothing smaller.
   virtual std::vector<Json> budgets() const = 0;
   // Of a result of apply(); nothing where the options ask for no amount.

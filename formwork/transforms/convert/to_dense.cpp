@@ -14,6 +14,7 @@ class ToDense final : public Transform {
     void describe(Fields& f) { f.text("only", only, "maps of this representation alone; empty: all"); }
   };
   explicit ToDense(const Options& options) : options_(options) {}
+  bool reads_data() const override { return false; }
   std::vector<Json> budgets() const override { return {Json::object()}; }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     const auto& maps = model->inventory().maps;

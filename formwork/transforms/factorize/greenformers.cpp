@@ -37,6 +37,7 @@ class Greenformers final : public Transform {
     }
   };
   explicit Greenformers(const Options& options);
+  bool reads_data() const override { return false; }
   std::vector<Json> budgets() const override {
     std::vector<Json> list;
     for (const double rank : {0.75, 0.5, 0.25}) list.push_back({{"rank", rank}, {"solver", "svd"}});

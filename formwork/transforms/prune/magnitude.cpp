@@ -9,6 +9,7 @@ class Magnitude final : public Transform {
  public:
   using Options = PruneOptions;
   explicit Magnitude(const Options& options) : options_(options) {}
+  bool reads_data() const override { return false; }
   std::vector<Json> budgets() const override { return prune_budgets(); }
   std::optional<Budget> budget(const Model&, const TransformResult& made) const override {
     return prune_budget(options_, made);

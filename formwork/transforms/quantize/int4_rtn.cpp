@@ -17,6 +17,7 @@ class Int4Rtn final : public Transform {
     }
   };
   explicit Int4Rtn(const Options& options) : options_(options) {}
+  bool reads_data() const override { return false; }
   std::vector<Json> budgets() const override { return {{{"group", 32}}, {{"group", 64}}, {{"group", 128}}}; }
   std::optional<Budget> budget(const Model& before, const TransformResult& made) const override {
     return bits_budget(4, before, *made.model);

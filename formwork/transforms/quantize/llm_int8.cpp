@@ -23,6 +23,7 @@ class LlmInt8 final : public Transform {
     for (const auto& pattern : options.skip)
       if (!pattern.is_string()) fail("llm_int8: option 'skip' holds {}, expected a pattern", pattern.dump());
   }
+  bool reads_data() const override { return false; }
   std::vector<Json> budgets() const override { return {{{"threshold", 6.0}}, {{"threshold", 0.0}}}; }
   std::optional<Budget> budget(const Model& before, const TransformResult& made) const override {
     return bits_budget(8, before, *made.model);

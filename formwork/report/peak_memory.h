@@ -1,0 +1,25 @@
+// The most memory that tensors held at once in a scope, counted by LibTorch's CPU allocator.
+#pragma once
+#include <cstdint>
+#include <memory>
+
+namespace formwork {
+
+// Counts what this thread allocates and frees, a backward pass on the CPU included, while it lives. Memory
+// that was there before counts as nothing, and freeing it as less.
+class PeakMemory {
+ public:
+  PeakMemory();
+  ~PeakMemory();
+  PeakMemory(const PeakMemory&) = delete;
+  PeakMemory& operator=(const PeakMemory&) = delete;
+  int64_t bytes() const;
+
+ private:
+  struct Counter;
+  struct Scope;
+  std::shared_ptr<Counter> counter_;
+  std::unique_ptr<Scope> scope_;
+};
+
+}  // namespace formwork

@@ -1,0 +1,80 @@
+// Greenformers (Cahyawijaya, 2021): low-rank maps by design learn nearly as well as full ones, and a trained
+// model survives factorization by its singular vectors.
+#include "formwork/studies/recipes/char_decoder.h"
+#include "formwork/studies/recipes/small_models.h"
+
+namespace formwork {
+namespace {
+
+class GreenformersStudy final : public Study {
+ public:
+  struct Options {
+    int64_t steps = 400, seeds = 3;
+    double rank = 0.5;
+    void describe(Fields& f) {
+      f.integer("steps", steps, "updates of each model", 1, 1000000);
+      f.integer("seeds", seeds, "models of each kind, of which the mean counts", 1, 100);
+      f.number("rank", rank, "share of the rank that saves nothing, after training", 0.01, 0.99);
+    }
+  };
+  explicit GreenformersStudy(const Options& options) : options_(options) {}
+  std::vector<Claim> run(StudyContext& ctx) override;
+
+ private:
+  Trained classifier(StudyContext& ctx, int64_t seed, bool low_rank) const;
+  Options options_;
+};
+
+constexpr int64_t kWidth = 64;
+
+Trained GreenformersStudy::classifier(StudyContext& ctx, int64_t seed, bool low_rank) const {
+  auto spec = small_spec("encoder", kWidth, 2,
+                         {{"mixer", {{"type", "attention"}, {"heads", 4}, {"fused", false}}},
+                          {"channel", {{"type", "mlp"}, {"hidden", 4 * kWidth}}}});
+  spec.model.options["position"] = "learned";
+  if (low_rank) spec.linear["layers.*"] = {{"type", "low_rank"}, {"rank", kWidth / 4}};
+  PartSpec task("classify");
+  task.options = {{"file", ctx.data("nlp/sst2-train.tsv")},
+                  {"evaluation_file", ctx.data("nlp/sst2-dev.tsv")},
+                  {"tokenizer", "bpe"},
+                  {"vocab", 2048},
+                  {"length", 64}};
+  TrainOptions options;
+  options.steps = ctx.scaled(options_.steps), options.rate = 1e-3;
+  options.seed = seed;
+  return ctx.trained(fmt::format("{}-{}", low_rank ? "sst2-low-rank" : "sst2-full", seed), spec, task,
+                     options);
+}
+
+std::vector<Claim> GreenformersStudy::run(StudyContext& ctx) {
+  const int64_t seeds = options_.seeds;
+  const auto accuracy = [&](const Trained& trained, Model& model) {
+    return evaluated(ctx, model, *trained.task, 872, "accuracy");
+  };
+  std::map<std::string, double> mean;
+  for (int64_t seed = 0; seed < seeds; ++seed) {
+    const auto full = classifier(ctx, seed, false), low = classifier(ctx, seed, true);
+    const Json settings = {{"full", full.key}, {"low", low.key}, {"rank", options_.rank}};
+    const auto found = ctx.stage(fmt::format("factorize and evaluate, seed {}", seed), settings, [&] {
+      Json row = {{"full", accuracy(full, *full.model)}, {"low rank", accuracy(low, *low.model)}};
+      for (const char* solver : {"svd", "snmf", "random"}) {
+        const auto made =
+            transformed(full.model, "greenformers", {{"rank", options_.rank}, {"solver", solver}}, {}).model;
+        row[solver] = accuracy(full, *made);
+      }
+      return row;
+    });
+    for (const auto& [name, value] : found.items())
+      mean[name] += number(found, name) / static_cast<double>(seeds);
+  }
+  return {at_most("accuracy, full less low rank by design", "small", mean["full"] - mean["low rank"], 0.03),
+          at_most("loss of accuracy, svd less snmf", "svd is best", mean["snmf"] - mean["svd"], 0.01),
+          at_least("accuracy, svd above random factors", "above 0", mean["svd"] - mean["random"], 1e-9),
+          reported("accuracy, full", "not given", mean["full"]),
+          reported("accuracy, factorized after training", "not given", mean["svd"])};
+}
+
+FORMWORK_PART(Study, GreenformersStudy, "greenformers", "low rank by design and after training, on SST-2");
+
+}  // namespace
+}  // namespace formwork

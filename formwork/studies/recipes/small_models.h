@@ -1,0 +1,17 @@
+// Small models that recipes train side by side: Specs of layers, and the shared text task.
+#pragma once
+#include "formwork/studies/study.h"
+
+namespace formwork {
+
+// {"type": TYPE, "width": ..., "layers": {"repeat": ..., "pattern": [layer]}}.
+Spec small_spec(const std::string& type, int64_t width, int64_t layers, const Json& layer);
+
+// The characters of Shakespeare in rows of `length`.
+PartSpec shakespeare(const StudyContext& ctx, int64_t length);
+
+// A metric over the first `samples` evaluation rows (fewer at a smaller scale).
+double evaluated(const StudyContext& ctx, Model& model, Task& task, int64_t samples,
+                 const std::string& metric);
+
+}  // namespace formwork

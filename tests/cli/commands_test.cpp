@@ -1,0 +1,193 @@
+// What the commands print: tables as JSON, settings in force, help, version, completion.
+#include "cli/program.h"
+
+namespace formwork {
+namespace {
+
+TEST(Commands, EveryTableIsAnArrayWithOneObjectARow) {
+  const TemporaryFolder folder;
+  const auto model = (folder / "model").string();
+  make_copy_model(model);
+  const std::vector<std::vector<std::string>> tables = {
+      {"list", "mixers"},
+      {"show", "tiny-decoder"},
+      {"show", "tiny-decoder", "--axes"},
+      {"show", "tiny-decoder", "--taps"},
+      {"systems", "--family", "compress"},
+      {"find", "mamba"},
+      {"eval", model, "--task", "copy"},
+      {"compress", model, "magnitude", "--out", (folder / "small").string()},
+      {"bench", "norms", "--lengths", "[4, 8]", "--repeats", "1"}};
+  for (const auto& table : tables) {
+    SCOPED_TRACE(fmt::format("{}", fmt::join(table, " ")));
+    const auto rows = json_of(table);
+    ASSERT_TRUE(rows.is_array());
+    ASSERT_FALSE(rows.empty());
+    for (const auto& row : rows) EXPECT_TRUE(row.is_object());
+    EXPECT_GT(lines_in(output_of(table)), 2) << "a heading, a rule and a row";
+  }
+}
+
+TEST(Commands, ResultsHaveTheSettingsInForce) {
+  const TemporaryFolder folder;
+  const auto model = (folder / "model").string(), small = (folder / "small").string();
+  make_copy_model(model);
+  const auto trained = Json::parse(read_file(model + "/result.json")).at("settings");
+  EXPECT_EQ(trained.at("steps"), 2);
+  EXPECT_EQ(trained.at("optimizer").at("type"), "adamw");
+  EXPECT_EQ(trained.at("task").at("type"), "copy");
+  const auto evaluated = json_of({"eval", model, "--task", "copy", "--samples", "5"})[0];
+  EXPECT_EQ(evaluated.at("samples"), 5);
+  EXPECT_EQ(evaluated.at("settings").at("samples"), 5);
+  EXPECT_EQ(evaluated.at("settings").at("task").at("type"), "copy");
+  EXPECT_TRUE(evaluated.at("settings").at("task").contains("evaluation_samples"));
+  const auto row =
+      json_of({"compress", model, "slicegpt", "--task", "copy", "--rows", "8", "--out", small})[0];
+  EXPECT_EQ(row.at("settings").at("options").at("sparsity"), 0.25);
+  EXPECT_EQ(row.at("settings").at("rows"), 8);
+  EXPECT_EQ(row.at("report").at("positions").size(), 9u) << "before each of 8 sub-blocks, and the head";
+  EXPECT_EQ(Json::parse(read_file(small + "/compression.json")), row);
+  EXPECT_LT(row.at("parameters").get<int64_t>(), row.at("parameters before").get<int64_t>());
+}
+
+TEST(Commands, HelpHasAnExampleForEveryCommandAndGroupsThem) {
+  const auto help = output_of({"--help"});
+  size_t last = 0;
+  for (const char* group : {"Make and use models:", "Make models smaller:", "Look up:", "Measure:"}) {
+    ASSERT_NE(help.find(group), std::string::npos) << group;
+    EXPECT_GT(help.find(group), last) << group;
+    last = help.find(group);
+  }
+  for (const char* command : {"train", "eval", "generate", "compress", "pareto", "list", "show", "forward",
+                              "find", "systems", "reproduce", "bench", "completion"}) {
+    EXPECT_NE(help.find(std::string("\n  ") + command + " "), std::string::npos) << command;
+    const auto own = output_of({command, "--help"});
+    EXPECT_NE(own.find("Example:  "), std::string::npos) << command;
+    EXPECT_NE(own.find(command, own.find("Example:  ")), std::string::npos) << command;
+  }
+  EXPECT_TRUE(output_of({"--version"}).starts_with("formwork 0."));
+}
+
+TEST(Commands, BenchMeasuresTimeMemoryAndGrowth) {
+  const auto rows = json_of({"bench", "mixers", "--parts", "attention,average_past", "--lengths",
+                             "[64, 128, 256]", "--repeats", "3", "--width", "32"});
+  ASSERT_EQ(rows.size(), 6u);
+  for (const auto& row : rows) {
+    EXPECT_GT(row.at("forward ms").get<double>(), 0);
+    // At least the output is there: T x 32 floats.
+    EXPECT_GE(row.at("forward bytes").get<int64_t>(), row.at("tokens").get<int64_t>() * 32 * 4);
+    EXPECT_GT(row.at("forward+backward bytes").get<int64_t>(), row.at("forward bytes").get<int64_t>());
+  }
+  // Memory is counted, not timed: the running mean's grows with the length itself.
+  EXPECT_NEAR(rows[3].at("growth of forward+backward bytes").get<double>(), 1, 0.1);
+  const auto refused = json_of({"bench", "mixers", "--parts", R"([{"type": "attention", "heads": 3}])"});
+  EXPECT_NE(refused[0].at("reason").get<std::string>().find("3"), std::string::npos);
+}
+
+// What bash would offer for the last of `words`.
+std::string completed(const std::vector<std::string>& words) {
+  std::string line;
+  for (const auto& word : words) line += " '" + word + "'";
+  const auto script = fmt::format(
+      "source <({} completion bash); COMP_WORDS=({}); COMP_CWORD={}; _formwork; printf '%s\\n' "
+      "\"${{COMPREPLY[@]}}\"",
+      program(), line, words.size() - 1);
+  const auto result = run_child({"bash", "-c", script});
+  EXPECT_EQ(result.error, "");
+  return "\n" + result.output;
+}
+
+bool offers(const std::string& reply, const std::string& word) {
+  return reply.find("\n" + word + "\n") != std::string::npos;
+}
+
+TEST(Completion, BashOffersCommandsOptionsAndRegisteredNames) {
+  EXPECT_TRUE(offers(completed({"formwork", "tr"}), "train"));
+  EXPECT_FALSE(offers(completed({"formwork", "tr"}), "eval"));
+  EXPECT_TRUE(offers(completed({"formwork", "list", "mi"}), "mixers"));
+  EXPECT_FALSE(offers(completed({"formwork", "list", ""}), "README.md")) << "kinds are no files";
+  EXPECT_TRUE(offers(completed({"formwork", "train", "--ta"}), "--task"));
+  EXPECT_TRUE(offers(completed({"formwork", "train", "tiny-decoder", "--task", "ma"}), "masked_lm"));
+  EXPECT_TRUE(offers(completed({"formwork", "train", "tiny-decoder", "--optimizer", ""}), "muon"));
+  EXPECT_TRUE(offers(completed({"formwork", "train", "ti"}), "tiny-mamba"));
+  EXPECT_TRUE(offers(completed({"formwork", "compress", "model", "sl"}), "slicegpt"));
+  EXPECT_FALSE(offers(completed({"formwork", "compress", "sl"}), "slicegpt")) << "the model comes first";
+  EXPECT_TRUE(offers(completed({"formwork", "compress", "--out", "small", "model", "sl"}), "slicegpt"));
+  EXPECT_TRUE(offers(completed({"formwork", "pareto", "model", "--methods", "wa"}), "wanda"));
+  EXPECT_TRUE(offers(completed({"formwork", "reproduce", "ll"}), "llm_drop"));
+}
+
+TEST(Completion, OtherShellsGetEveryCommandAndOption) {
+  for (const char* shell : {"zsh", "fish"}) {
+    const auto script = output_of({"completion", shell});
+    for (const char* word : {"compress", "slicegpt", "masked_lm", "evaluate_every"})
+      EXPECT_NE(script.find(word), std::string::npos) << shell << " " << word;
+  }
+}
+
+// Data sets of the right form, in the folders where recipes look for them.
+void make_data(const std::filesystem::path& root) {
+  std::filesystem::create_directories(root / "text");
+  std::filesystem::create_directories(root / "nlp");
+  std::string text, reviews;
+  for (int i = 0; i < 4000; ++i) text += fmt::format("the {} of {}\n", i * i % 97, i % 31);
+  for (int i = 0; i < 60; ++i)
+    reviews += fmt::format("a {} film number {}\t{}\n", i % 2 ? "fine" : "dull", i, i % 2);
+  write_atomically(root / "text/tinyshakespeare.txt", text);
+  for (const char* part : {"train", "dev"})
+    write_atomically(root / fmt::format("nlp/sst2-{}.tsv", part), reviews);
+}
+
+std::vector<std::string> reproduce(const std::string& name, const TemporaryFolder& folder) {
+  return {"reproduce",
+          name,
+          "--scale",
+          "0.002",
+          "--quiet",
+          "--cache",
+          (folder / "cache").string(),
+          "--data-root",
+          (folder / "data").string(),
+          "--out",
+          (folder / "result.json").string()};
+}
+
+TEST(Reproduce, EveryRecipeRunsAtASmallScale) {
+  const TemporaryFolder folder;
+  make_data(folder / "data");
+  for (const auto& system : json_of({"systems"})) {
+    if (system.at("recipe").is_null()) continue;
+    const auto key = system.at("key").get<std::string>();
+    SCOPED_TRACE(key);
+    const auto rows = json_of(reproduce(key, folder));
+    ASSERT_GE(rows.size(), 3u);
+    for (const auto& row : rows) EXPECT_FALSE(row.at("published").get<std::string>().empty());
+  }
+}
+
+TEST(Reproduce, AClaimThatDoesNotHoldIsShownAsSuchAndIsNoError) {
+  const TemporaryFolder folder;
+  make_data(folder / "data");
+  const auto command = reproduce("mamba", folder);
+  const auto rows = json_of(command);
+  ASSERT_TRUE(rows.is_array());
+  // After three updates nothing is copied.
+  EXPECT_EQ(rows[0].at("claim"), "accuracy of selective copying");
+  EXPECT_LT(rows[0].at("here").get<double>(), 0.9);
+  EXPECT_EQ(rows[0].at("holds"), false);
+  for (const char* key : {"published", "expected", "seed", "command", "date", "seconds"})
+    EXPECT_TRUE(rows[0].contains(key)) << key;
+  const auto result = Json::parse(read_file(folder / "result.json"));
+  ASSERT_EQ(result.at("claims").size(), rows.size());
+  EXPECT_EQ(result.at("claims")[0].at("here"), rows[0].at("here"));
+  EXPECT_EQ(result.at("scale"), 0.002);
+  // A second run finds every stage in the cache, and measures the same.
+  const auto table = output_of(command);
+  EXPECT_NE(table.find(" no\n"), std::string::npos) << table;
+  const auto again = Json::parse(read_file(folder / "result.json"));
+  EXPECT_EQ(again.at("claims"), result.at("claims"));
+  for (const auto& stage : again.at("stages")) EXPECT_EQ(stage.at("from cache"), true) << stage.dump();
+}
+
+}  // namespace
+}  // namespace formwork
