@@ -88,6 +88,7 @@ TEST(SliceGpt, SlicedEqualsRotatedWithZeros) {
       const auto prepared = slicer.prepare(model);
       const auto bases = slicer.find_bases(*prepared, calibration());
       std::vector<Tensor> whole;
+      whole.reserve(bases.size());
       for (const auto& basis : bases) whole.push_back(basis.vectors);
       const auto rotated = SliceGpt::change_bases(*prepared, whole);
       EXPECT_LT(distance(*model, *rotated), 1e-9);
