@@ -69,6 +69,9 @@ std::vector<LlmDrop::Unit> LlmDrop::units(const Model& model) const {
     const auto& step = steps[i];
     if (step.rfind("layers.", 0) != 0 || step.find('@') != std::string::npos)
       fail("llm_drop: expected a plain stack of layers, found step '{}'", step);
+    if (model.spec().linear.contains(step + ".shortcut"))
+      fail("llm_drop: the stream after '{}' has a basis of its own (a sliced model): drop first, then slice",
+           step);
     if (ends_with(step, ".both"))
       fail("llm_drop: '{}' is a parallel block, whose attention and MLP share an input", step);
     const int64_t layer = layer_of(step), at = static_cast<int64_t>(i);
