@@ -121,11 +121,15 @@ std::vector<Subject> part_subjects() {
     inside("activations", name, "channels", mlp, "activation");
   for (const auto& name : Registry<LinearMap>::names()) {
     const Json wide = {{"type", "mlp"}, {"hidden", 8}};
-    auto subject = alone("linear/" + name + "/inside", "wiring",
-                         {{"type", "pre"}, {"mixer", kAttention}, {"channel", wide}}, true);
-    const auto map = first_sample("linear", name);
-    subject.spec["linear"] = {{"part.mixer.*", map}, {"part.channel.*", map}};
-    list.push_back(subject);
+    const auto chosen = samples_of("linear", name);
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      auto subject =
+          alone(fmt::format("linear/{}/{}/inside", name, i), "wiring",
+                {{"type", "pre"}, {"mixer", kAttention}, {"channel", wide}}, true, chosen[i].without);
+      const auto map = Json::parse(chosen[i].part);
+      subject.spec["linear"] = {{"part.mixer.*", map}, {"part.channel.*", map}};
+      list.push_back(subject);
+    }
   }
   return list;
 }
