@@ -121,14 +121,13 @@ std::vector<Subject> part_subjects() {
     inside("activations", name, "channels", mlp, "activation");
   for (const auto& name : Registry<LinearMap>::names()) {
     const Json wide = {{"type", "mlp"}, {"hidden", 8}};
-    const auto [first, last] = samples().equal_range("linear/" + name);
-    std::vector<Json> maps;
-    for (auto it = first; it != last; ++it) maps.push_back(Json::parse(it->second.part));
-    if (maps.empty()) maps.push_back({{"type", name}});
-    for (size_t i = 0; i < maps.size(); ++i) {
-      auto subject = alone(fmt::format("linear/{}/{}/inside", name, i), "wiring",
-                           {{"type", "pre"}, {"mixer", kAttention}, {"channel", wide}}, true);
-      subject.spec["linear"] = {{"part.mixer.*", maps[i]}, {"part.channel.*", maps[i]}};
+    const auto chosen = samples_of("linear", name);
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      auto subject =
+          alone(fmt::format("linear/{}/{}/inside", name, i), "wiring",
+                {{"type", "pre"}, {"mixer", kAttention}, {"channel", wide}}, true, chosen[i].without);
+      const auto map = Json::parse(chosen[i].part);
+      subject.spec["linear"] = {{"part.mixer.*", map}, {"part.channel.*", map}};
       list.push_back(subject);
     }
   }

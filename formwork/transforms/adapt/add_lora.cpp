@@ -60,6 +60,7 @@ class AddLora final : public Transform {
   using Options = LoraOptions;
   explicit AddLora(const Options& options) : options_(options) {}
   std::vector<Json> budgets() const override { return {}; }  // it makes nothing smaller
+  bool reads_data() const override { return false; }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     const auto adapted = with_lora(model, options_);
     adapted->inventory().spec.history.push_back(

@@ -11,6 +11,7 @@ class Untie final : public Transform {
   };
   explicit Untie(const Options&) {}
   std::vector<Json> budgets() const override { return {}; }  // it makes nothing smaller
+  bool reads_data() const override { return false; }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     if (model->inventory().ties.empty()) fail("untie: the model shares no matrix");
     Edit edit(*model);
