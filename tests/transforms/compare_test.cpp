@@ -243,7 +243,8 @@ TEST(Memory, PeakCountsWhatWasTouched) {
   constexpr int64_t kBytes = 64 << 20;
   const PeakMemory peak;
   { const auto tensor = at::ones({kBytes / 4}); }
-  EXPECT_GE(peak.bytes(), kBytes);
+  constexpr int64_t kSlack = 1 << 20;  // the kernel counts pages in batches
+  EXPECT_GE(peak.bytes(), kBytes - kSlack);
   EXPECT_LT(peak.bytes(), kBytes + (24 << 20));
   const PeakMemory after;
   EXPECT_LT(after.bytes(), 8 << 20);
