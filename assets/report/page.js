@@ -15,7 +15,7 @@
         labelColor: faint, titleColor: text, gridColor: line, domainColor: line, tickColor: line,
         labelFontSize: 12, titleFontSize: 13, titleFontWeight: 500, titlePadding: 10, tickCount: 8,
       },
-      legend: {labelColor: text, titleColor: faint, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500},
+      legend: {symbolBaseFillColor: faint, symbolBaseStrokeColor: faint, labelColor: text, titleColor: faint, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500},
       style: {
         front: {color: faint, stroke: faint},
         label: {color: text, fill: text, fontSize: 12},

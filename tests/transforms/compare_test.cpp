@@ -243,20 +243,20 @@ TEST(Memory, PeakCountsWhatWasTouched) {
   constexpr int64_t kBytes = 64 << 20;
   const PeakMemory peak;
   { const auto tensor = at::ones({kBytes / 4}); }
-  EXPECT_GE(peak.bytes(), kBytes);
+  constexpr int64_t kSlack = 1 << 20;  // the kernel counts pages in batches
+  EXPECT_GE(peak.bytes(), kBytes - kSlack);
   EXPECT_LT(peak.bytes(), kBytes + (24 << 20));
   const PeakMemory after;
   EXPECT_LT(after.bytes(), 8 << 20);
 }
 
 TEST(Memory, EstimateGrowsWithModelBatchAndTraining) {
-  Bench bench;
   auto model = small_decoder();
-  const auto batch = bench.task->evaluation_batch(4, 0), one = bench.task->evaluation_batch(1, 0);
-  const int64_t estimate = estimate_memory(*model, 1 << 20, batch, 0);
-  EXPECT_GE(estimate, (3 << 20) + 6 * 4 * 16 * 256 * 4);
-  EXPECT_LT(estimate_memory(*model, 1 << 20, one, 0), estimate);
-  EXPECT_GT(estimate_memory(*model, 1 << 20, batch, 5), estimate);
+  constexpr int64_t kTokens = 4 * 16;
+  const int64_t estimate = estimate_memory(*model, 1 << 20, kTokens, 0);
+  EXPECT_GE(estimate, (3 << 20) + 6 * kTokens * 256 * 4);
+  EXPECT_LT(estimate_memory(*model, 1 << 20, kTokens / 4, 0), estimate);
+  EXPECT_GT(estimate_memory(*model, 1 << 20, kTokens, 5), estimate);
   EXPECT_GT(available_memory(), 0);
 }
 

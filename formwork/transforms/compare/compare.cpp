@@ -19,6 +19,12 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kCalibrationBatches = 4;
 
+// With padding; one a row where the inputs are no tokens.
+int64_t token_count(const Record& inputs) {
+  const auto found = inputs.find("input_ids");
+  return found == inputs.end() ? inputs.begin()->second.size(0) : found->second.numel();
+}
+
 class Comparison {
  public:
   Comparison(const CompareInput& input, const WorkFolder& work)
@@ -58,7 +64,8 @@ class Comparison {
  private:
   void check_room(const Model& shapes) const {
     const int64_t model_bytes = bytes_on_disk(input_.model);
-    const int64_t needed = estimate_memory(shapes, model_bytes, batch_, options_.recover);
+    const int64_t tokens = std::max(token_count(batch_.inputs), token_count(data_.batches[0]));
+    const int64_t needed = estimate_memory(shapes, model_bytes, tokens, options_.recover);
     const int64_t available = available_memory();
     if (needed > available)
       fail("comparing needs about {} of memory and {} are available; use a smaller batch or shorter samples",
@@ -235,10 +242,8 @@ std::vector<Json> compare(const CompareInput& input, const WorkFolder& work) {
   return Comparison(input, work).run();
 }
 
-int64_t estimate_memory(const Model& shapes, int64_t model_bytes, const Batch& batch, int64_t recover) {
+int64_t estimate_memory(const Model& shapes, int64_t model_bytes, int64_t tokens, int64_t recover) {
   const auto& inventory = shapes.inventory();
-  const auto input = batch.inputs.find("input_ids");
-  const int64_t tokens = input == batch.inputs.end() ? batch.targets.numel() : input->second.numel();
   const auto vocab = inventory.axes.find("vocab");
   const int64_t logits = tokens * (vocab == inventory.axes.end() ? 1 : vocab->second.size) * 4;
   int64_t moments = 0, widest = 0, through = 0;

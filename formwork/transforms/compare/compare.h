@@ -56,8 +56,9 @@ struct CompareInput {
 std::vector<Json> compare(const CompareInput& input, const WorkFolder& work);
 
 // Bytes that comparing takes at the worst moment, by estimate: original, copy and result (training adds
-// gradients and moments), the logits of both models in their stages, and the calibration's moments.
-int64_t estimate_memory(const Model& shapes, int64_t model_bytes, const Batch& batch, int64_t recover);
+// gradients and moments), the logits of both models in their stages for a batch of `tokens`, and the
+// calibration's moments.
+int64_t estimate_memory(const Model& shapes, int64_t model_bytes, int64_t tokens, int64_t recover);
 
 // The row on the front with the fewest bytes whose loss is at most the original's plus `margin` (nats);
 // nothing where only the original is.

@@ -10,7 +10,8 @@ int64_t available_memory();
 
 // The greatest resident memory since construction, above what was resident then. Construction gives free
 // memory back to the system and resets the kernel's peak (/proc/self/clear_refs, value 5), so one process
-// can measure many models in turn. Code pages that are first used meanwhile count.
+// can measure many models in turn. Code pages that are first used meanwhile count. The kernel counts pages in
+// batches, so the last few hundred kB are not certain.
 class PeakMemory {
  public:
   PeakMemory();
