@@ -1,5 +1,6 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "formwork/kernels/cpu/int4_linear.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 
@@ -48,6 +49,8 @@ void tile(const float* x, const Int4Weight& w, int64_t o, const float* bias, flo
     for (int j = 0; j < kOutputs; ++j) {
       const Grid<D> grid(d, w, (o + j) * groups + g);
       const uint8_t* codes = w.codes + (o + j) * w.inputs / 2;
+      // Rows are too short for the processor to see the stream that they are.
+      hwy::Prefetch(codes + (kOutputs * w.inputs + g * w.group) / 2);
       for (int64_t i = g * w.group; i < (g + 1) * w.group; i += 2 * lanes) {
         hn::Vec<D> even, odd;
         values(d, grid, codes + i / 2, even, odd);
