@@ -6,7 +6,7 @@
 
 #include "command.h"
 #include "formwork/core/random.h"
-#include "formwork/report/peak_memory.h"
+#include "formwork/report/tensor_peak.h"
 
 namespace formwork::cli {
 namespace {
@@ -78,7 +78,7 @@ Cost run_once(Model& model, const Tensor& input, bool backward) {
   auto x = input.detach();
   x.set_requires_grad(backward);
   for (auto& tensor : model.trainable()) tensor.mutable_grad() = Tensor();
-  const PeakMemory memory;
+  const TensorPeak memory;
   const auto start = std::chrono::steady_clock::now();
   auto ctx = model.make_context();
   ctx.mode.train = backward;

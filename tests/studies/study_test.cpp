@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "formwork/models/built_in_specs.h"
-#include "formwork/report/peak_memory.h"
+#include "formwork/report/tensor_peak.h"
 #include "interop/temporary_folder.h"
 
 namespace formwork {
@@ -102,8 +102,8 @@ TEST(StudyContext, TrainsAModelOnceAndSharesItBetweenRecipes) {
   for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i].value, b[i].value)) << a[i].name;
 }
 
-TEST(PeakMemory, IsTheMostHeldAtOnce) {
-  PeakMemory memory;
+TEST(TensorPeak, IsTheMostHeldAtOnce) {
+  TensorPeak memory;
   { const auto a = at::empty({1000}), b = at::empty({2000}); }
   const auto c = at::empty({500});
   EXPECT_GE(memory.bytes(), 12000);

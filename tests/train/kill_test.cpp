@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 
 #include "formwork/interop/checkpoint_folder.h"
@@ -23,10 +24,21 @@ TrainOptions long_options(const std::filesystem::path& folder) {
   return options;
 }
 
+// Waits until a trainer that was started at `start` has saved something -> the microseconds since then.
+double wait_for_checkpoint(const std::filesystem::path& folder, std::chrono::steady_clock::time_point start) {
+  const auto passed = [&] {
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+  };
+  while (!newest_checkpoint(folder / "run/checkpoints") && passed() < 120e6) ::usleep(500);
+  return passed();
+}
+
 // Only the child process below runs this: it has no threads yet, so it may fork trainers and kill them.
 TEST(KillTest, DISABLED_Nursery) {
   const std::filesystem::path folder = std::getenv(kFolderVariable);
+  double life = 0;  // of a trainer up to its first checkpoint, on this machine as busy as it is now
   for (int i = 0; i < kKills; ++i) {
+    const auto start = std::chrono::steady_clock::now();
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
@@ -35,7 +47,10 @@ TEST(KillTest, DISABLED_Nursery) {
       train(*model, *small_task(folder), long_options(folder));
       ::_exit(1);  // it must never come to its end
     }
-    ::usleep(static_cast<useconds_t>(20000 + 700 * i));
+    if (i == 0)
+      life = wait_for_checkpoint(folder, start);
+    else
+      ::usleep(static_cast<useconds_t>(life * (0.5 + 1.5 * i / kKills)));
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);

@@ -238,15 +238,15 @@ TEST(WorkFolder, IsHeldByOneAndCleansUp) {
 }
 
 TEST(Memory, PeakCountsWhatWasTouched) {
-  const PeakMemory before;
+  const ResidentPeak before;
   if (before.bytes() < 0) GTEST_SKIP() << "this system does not let a process reset its peak";
   constexpr int64_t kBytes = 64 << 20;
-  const PeakMemory peak;
+  const ResidentPeak peak;
   { const auto tensor = at::ones({kBytes / 4}); }
   constexpr int64_t kSlack = 1 << 20;  // the kernel counts pages in batches
   EXPECT_GE(peak.bytes(), kBytes - kSlack);
   EXPECT_LT(peak.bytes(), kBytes + (24 << 20));
-  const PeakMemory after;
+  const ResidentPeak after;
   EXPECT_LT(after.bytes(), 8 << 20);
 }
 

@@ -36,7 +36,7 @@ int64_t available_memory() {
   return limit >= 0 && used >= 0 ? std::min(available, std::max<int64_t>(0, limit - used)) : available;
 }
 
-PeakMemory::PeakMemory() {
+ResidentPeak::ResidentPeak() {
 #if defined(__GLIBC__)
   ::malloc_trim(0);
 #endif
@@ -44,7 +44,7 @@ PeakMemory::PeakMemory() {
   if (reset << "5" << std::flush) base_ = proc_bytes("/proc/self/status", "VmRSS");
 }
 
-int64_t PeakMemory::bytes() const {
+int64_t ResidentPeak::bytes() const {
   const int64_t peak = base_ < 0 ? -1 : proc_bytes("/proc/self/status", "VmHWM");
   return peak < 0 ? -1 : std::max<int64_t>(0, peak - base_);
 }

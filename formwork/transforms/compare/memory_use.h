@@ -12,9 +12,9 @@ int64_t available_memory();
 // memory back to the system and resets the kernel's peak (/proc/self/clear_refs, value 5), so one process
 // can measure many models in turn. Code pages that are first used meanwhile count. The kernel counts pages in
 // batches, so the last few hundred kB are not certain.
-class PeakMemory {
+class ResidentPeak {
  public:
-  PeakMemory();
+  ResidentPeak();
   int64_t bytes() const;  // negative where the system cannot tell
 
  private:

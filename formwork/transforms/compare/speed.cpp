@@ -50,7 +50,7 @@ double median(std::vector<double> values) {
 
 Json measure_turn(const std::string& folder, const Batch& batch, int64_t decode_tokens) {
   const at::NoGradGuard guard;
-  const PeakMemory peak;
+  const ResidentPeak peak;
   const auto model = load_model(folder);
   Json turn = Json::object();
   prefill(*model, batch);

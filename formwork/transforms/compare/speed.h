@@ -11,7 +11,7 @@ namespace formwork {
 // One turn of a model: {"prefill": tokens/s, "decode": tokens/s, "peak": bytes}. Prefill is a forward pass
 // over `batch`; decode appends `decode_tokens` tokens, one by one, to one row (absent for models without a
 // causal order). Both are timed after a pass that is not. Peak is resident memory of loading and running the
-// model above what the program held before (PeakMemory); absent where the system cannot tell.
+// model above what the program held before (ResidentPeak); absent where the system cannot tell.
 Json measure_turn(const std::string& folder, const Batch& batch, int64_t decode_tokens);
 
 // The medians of a model's turns, as fields of a row: "prefill tokens/s", "decode tokens/s", "peak bytes".

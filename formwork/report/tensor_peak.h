@@ -7,12 +7,12 @@ namespace formwork {
 
 // Counts what this thread allocates and frees, a backward pass on the CPU included, while it lives. Memory
 // that was there before counts as nothing, and freeing it as less.
-class PeakMemory {
+class TensorPeak {
  public:
-  PeakMemory();
-  ~PeakMemory();
-  PeakMemory(const PeakMemory&) = delete;
-  PeakMemory& operator=(const PeakMemory&) = delete;
+  TensorPeak();
+  ~TensorPeak();
+  TensorPeak(const TensorPeak&) = delete;
+  TensorPeak& operator=(const TensorPeak&) = delete;
   int64_t bytes() const;
 
  private:
