@@ -8,8 +8,7 @@ function(formwork_add_libtorch target dir)
   endif()
   add_library(${target} INTERFACE IMPORTED GLOBAL)
   target_include_directories(${target} SYSTEM INTERFACE "${dir}/include" "${dir}/include/torch/csrc/api/include")
-  # The wheel brings fmt's headers; they shadow the system's, so its header-only form is used.
-  target_compile_definitions(${target} INTERFACE FMT_HEADER_ONLY=1)
+  # The wheel brings fmt's headers, which shadow the system's, and no library: formwork/core/fmt.cpp is it.
   # Full paths, so that CMake itself writes the run-time search path.
   target_link_libraries(${target} INTERFACE
     "${dir}/lib/libtorch.so" "${dir}/lib/libtorch_cpu.so" "${dir}/lib/libc10.so")

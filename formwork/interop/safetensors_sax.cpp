@@ -9,12 +9,12 @@
 namespace formwork {
 namespace {
 
-using Json = nlohmann::json;
+using PlainJson = nlohmann::json;
 
 // Where the reader stands: what the next value belongs to.
 enum class Place { kOutside, kHeader, kMetadata, kTensor, kShape, kOffsets };
 
-class HeaderReader : public nlohmann::json_sax<Json> {
+class HeaderReader : public nlohmann::json_sax<PlainJson> {
  public:
   explicit HeaderReader(const std::string& path) : path_(path) {}
   SafetensorsHeader header;
@@ -22,7 +22,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   bool null() override { return unexpected("null"); }
   bool boolean(bool) override { return unexpected("a boolean"); }
   bool number_float(double, const std::string& text) override { return unexpected("the number " + text); }
-  bool binary(Json::binary_t&) override { return unexpected("binary data"); }
+  bool binary(PlainJson::binary_t&) override { return unexpected("binary data"); }
   bool number_integer(int64_t value) override { return unexpected(fmt::format("the number {}", value)); }
 
   bool number_unsigned(uint64_t value) override {
@@ -95,7 +95,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     return true;
   }
 
-  bool parse_error(size_t position, const std::string&, const Json::exception& error) override {
+  bool parse_error(size_t position, const std::string&, const PlainJson::exception& error) override {
     // Of nlohmann's message only the reason after the position is kept.
     const std::string_view message = error.what();
     const size_t reason = message.find(": ");
@@ -146,7 +146,7 @@ SafetensorsHeader read_safetensors_json(std::string_view text, const std::string
   const size_t zero = text.find('\0');
   if (zero != std::string_view::npos) fail("{}: bad JSON at header byte {}: zero byte", path, zero + 1);
   HeaderReader reader(path);
-  Json::sax_parse(text.begin(), text.end(), &reader);
+  PlainJson::sax_parse(text.begin(), text.end(), &reader);
   return std::move(reader.header);
 }
 
