@@ -70,8 +70,9 @@ TEST_P(Gradients, AreEqualWithRecomputedActivations) {
     return gradients;
   };
   const auto plain = pass(false), recomputed = pass(true);
-  // Where several segments read one stream, their sums are formed in another order.
-  const double tolerance = subject().field == "decoder_input_ids" ? 1e-11 : 0;
+  // Where several segments read one stream or share a parameter, their sums are formed in another order.
+  const bool shared = subject().field == "decoder_input_ids" || subject().label == "models/encoder/linformer";
+  const double tolerance = shared ? 1e-11 : 0;
   for (size_t i = 0; i < plain.size(); ++i) {
     ASSERT_EQ(plain[i].defined(), recomputed[i].defined()) << i;
     if (plain[i].defined()) EXPECT_LE(gap(plain[i], recomputed[i]), tolerance) << i;

@@ -105,6 +105,7 @@ inline bool leaves_the_fused_kernel(const std::string& tap) { return tap.ends_wi
 inline const std::map<std::string, std::string>& competing_axes() {
   static const std::map<std::string, std::string> table = {
       {"experts", "an expert that is cut is never chosen, a masked one has the logit 0"},
+      {"k", "a projected key that is cut has no weight, a masked one has the logit 0"},
       {"modules", "a module that is cut is never chosen, a masked one has the logit 0"},
   };
   return table;

@@ -1,3 +1,5 @@
+#include <set>
+
 #include "transforms/fixtures.h"
 
 namespace formwork {
@@ -9,6 +11,9 @@ std::unique_ptr<Transform> mildest(const std::string& method) {
   return Registry<Transform>::make({method, budgets.empty() ? Json::object() : budgets[0]});
 }
 
+// What a dense model without modules gives no work to.
+const std::set<std::string> kWithoutWork = {"to_dense", "grow_modules", "prune_modules"};
+
 TEST(Transforms, AllPairsStayFinite) {
   DecoderShape shape;
   shape.layers = 4, shape.dtype = at::kFloat;
@@ -19,7 +24,7 @@ TEST(Transforms, AllPairsStayFinite) {
     try {
       once = mildest(first)->apply(model, data).model;
     } catch (const Error& error) {
-      EXPECT_EQ(first, "to_dense") << error.what();  // the model is dense already
+      EXPECT_TRUE(kWithoutWork.count(first)) << first << ": " << error.what();
       continue;
     }
     for (const auto& second : Registry<Transform>::names()) {

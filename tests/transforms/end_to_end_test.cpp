@@ -14,12 +14,15 @@ namespace {
 constexpr int64_t kVocab = 29;
 
 // Layers of different shapes, so that shares and groups come to different sizes.
-std::shared_ptr<Model> uneven() {
+std::shared_ptr<Model> uneven(bool with_experts = false) {
   auto json = Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 29, "width": 32,
     "position": "learned", "tie": true, "layers": [
       {"mixer": {"type": "attention", "heads": 4, "kv_heads": 2}, "channel": {"type": "gated_mlp", "hidden": 48}},
       {"mixer": {"type": "attention", "heads": 2, "bias": true}, "channel": {"type": "mlp", "hidden": 40}},
       {"mixer": {"type": "attention", "heads": 4, "fused": false}, "channel": {"type": "gated_mlp", "hidden": 24}}]}})");
+  if (with_experts)
+    json["model"]["layers"].push_back(
+        Json::parse(R"({"channel": {"type": "experts", "experts": 4, "active": 2, "hidden": 16}})"));
   auto model = build_model(Spec::from_json(json, "test"), 3);
   const at::NoGradGuard guard;
   at::manual_seed(11);
@@ -41,15 +44,19 @@ Json setting(const std::string& name, const Transform& transform) {
   static const std::map<std::string, Json> table = {
       {"gptq", {{"group", 8}, {"act_order", true}}},
       {"greenformers", {{"rank", 6}}},
+      {"grow_modules", {{"count", 1}}},
       {"int4_rtn", {{"group", 8}}},
       {"llm_drop", {{"target", "all"}, {"n", 2}}},
       {"llm_int8", {{"skip", {"layers.1.*"}}}},
       {"lord", {{"ratio", 0.4}}},
       {"magnitude", {{"n", 2}, {"m", 4}}},
+      {"prune_modules", {{"keep", 3}}},
       {"slicegpt", {{"schedule", {0.0, 0.25, 0.5, 0.25, 0.5, 0.25, 0.0}}}},
   };
   const auto found = table.find(name);
-  return found == table.end() ? transform.budgets().back() : found->second;
+  if (found != table.end()) return found->second;
+  const auto budgets = transform.budgets();
+  return budgets.empty() ? Json::object() : budgets.back();
 }
 
 TransformResult compress(const std::string& name, const std::shared_ptr<Model>& model) {
@@ -100,7 +107,8 @@ TEST_P(EndToEnd, SavedRunElsewhereTrainedAndCompressedAgain) {
   const char* program = std::getenv("FORMWORK_BIN");
   if (!program) GTEST_SKIP() << "FORMWORK_BIN is not set: no program to run the saved model in";
   // Only compressed maps become dense again.
-  const auto start = GetParam() == "to_dense" ? compress("llm_int8", uneven()).model : uneven();
+  const bool of_modules = GetParam().find("modules") != std::string::npos;
+  const auto start = GetParam() == "to_dense" ? compress("llm_int8", uneven()).model : uneven(of_modules);
   const auto compressed = compress(GetParam(), start).model;
   const TemporaryFolder folder;
   save_model(*compressed, (folder / "model").string());

@@ -22,9 +22,15 @@ Tensor input_factor(const SelectiveScan& s, const Tensor& W) {
   return s.zoh ? delta * mean_exponential(delta * rates(s, W)) : delta;
 }
 
+// x [..., 2] -> complex [...]; a slice that starts between two pairs of its memory is copied.
+Tensor as_complex(const Tensor& x) {
+  const auto dense = x.contiguous();
+  return at::view_as_complex(dense.storage_offset() % 2 ? dense.clone() : dense);
+}
+
 // [B, L, N(, 2)] or [E, N(, 2)] as it meets [B, L, E, N].
 Tensor beside_states(const Tensor& x, bool is_complex) {
-  const auto values = is_complex ? at::view_as_complex(x.contiguous()) : x;
+  const auto values = is_complex ? as_complex(x) : x;
   return values.dim() == 3 ? values.unsqueeze(2) : values;
 }
 
@@ -40,9 +46,7 @@ std::pair<Tensor, Tensor> complex_scan(const SelectiveScan& s, const Tensor& W, 
   parts.delta = s.delta, parts.A = s.A.repeat_interleave(2, 1);
   if (s.h0.defined()) parts.h0 = s.h0.flatten(2);
   const auto [g, last] = scan_states(parts, at::view_as_real(u).flatten(3), plain);
-  const auto pairs = [](const Tensor& x) {
-    return at::view_as_complex(x.unflatten(-1, {-1, 2}).contiguous());
-  };
+  const auto pairs = [](const Tensor& x) { return as_complex(x.unflatten(-1, {-1, 2})); };
   const auto h = pairs(g) * turn;
   const auto y = 2 * at::real((h * beside_states(s.C, true)).sum(-1));
   return {skip_and_gate(s, y), at::view_as_real(pairs(last) * turn.select(1, -1))};

@@ -21,7 +21,7 @@ class GrowModules final : public Transform {
     }
   };
   explicit GrowModules(const Options& options) : options_(options) {}
-  std::vector<Json> budgets() const override { return {{{"count", 1}}, {{"count", 4}}}; }
+  std::vector<Json> budgets() const override { return {}; }
 
   bool reads_data() const override { return false; }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
