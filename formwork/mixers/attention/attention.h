@@ -72,7 +72,7 @@ class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixF
   // Projects, normalizes and turns.
   Heads project(Context& ctx, const Tensor& x, const Tensor& positions);
   Heads split(Context& ctx, const Tensor& qkv, const Tensor& positions);
-  Sight all_tokens(const Context& ctx, const Tensor& x) const;  // of one stream, nothing cached
+  Sight all_tokens(const Context& ctx, const Tensor& x) const;          // of one stream, nothing cached
   Tensor attend(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, out]
   // As project and attend, in one operation where the kernels allow it.
   Tensor attend_self(Context& ctx, const Tensor& x, const Sight& sight);

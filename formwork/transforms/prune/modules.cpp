@@ -92,8 +92,7 @@ class PruneModules final : public Transform {
   Options options_;
 };
 
-FORMWORK_PART(Transform, PruneModules, "prune_modules",
-               "remove the experts or attention modules used least");
+FORMWORK_PART(Transform, PruneModules, "prune_modules", "remove the experts or attention modules used least");
 
 }  // namespace
 }  // namespace formwork
