@@ -80,7 +80,7 @@ def run(command, **options):
 def train_formwork(program, spec, shape, precision, steps, folder, threads):
     shutil.rmtree(folder, ignore_errors=True)
     command = [program, "train", spec, "--task", "text", "--data", f"length={shape['tokens']}", "--data",
-               "train_share=0.98", "--batch", shape["batch"], "--steps", steps, "--rate", "1e-3", "--precision",
+               "train_share=0.98", "--batch", shape["batch"], "--steps", steps, "--rate", "1e-3", "--log_every", 1, "--precision",
                precision, "--folder", folder]
     if shape["vocab"] != 256:
         command += ["--data", "tokenizer=bpe", "--data", f"vocab={shape['vocab']}"]
