@@ -21,7 +21,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 
 TRAINING = {  # name: shape, targets as ratios of throughput to eager
-    "train-0.2M": dict(vocab=256, width=64, layers=4, heads=4, hidden=176, tokens=64, batch=32, steps=40,
+    "train-0.2M": dict(vocab=256, width=64, layers=4, heads=4, hidden=176, tokens=64, batch=32, steps=80, log=10,
                        targets={"float32": 2.0}),
     "train-4M": dict(vocab=256, width=256, layers=5, heads=8, hidden=688, tokens=256, batch=8, steps=8,
                      targets={"float32": 1.1, "bf16": 1.25}),
@@ -80,7 +80,7 @@ def run(command, **options):
 def train_formwork(program, spec, shape, precision, steps, folder, threads):
     shutil.rmtree(folder, ignore_errors=True)
     command = [program, "train", spec, "--task", "text", "--data", f"length={shape['tokens']}", "--data",
-               "train_share=0.98", "--batch", shape["batch"], "--steps", steps, "--rate", "1e-3", "--log_every", 1, "--precision",
+               "train_share=0.98", "--batch", shape["batch"], "--steps", steps, "--rate", "1e-3", "--log_every", shape.get("log", 1), "--precision",
                precision, "--folder", folder]
     if shape["vocab"] != 256:
         command += ["--data", "tokenizer=bpe", "--data", f"vocab={shape['vocab']}"]
@@ -110,7 +110,8 @@ def training_rows(program, name, shape, options, work):
                    for kind in ("eager", "compile")}
         speeds, peaks = {"formwork": [], "eager": [], "compile": []}, {}
         for _ in range(options.rounds):
-            measured, peaks["formwork"] = train_formwork(program, spec, shape, precision, shape["steps"] + 2, folder,
+            measured, peaks["formwork"] = train_formwork(program, spec, shape, precision,
+                                                         shape["steps"] + 2 * shape.get("log", 1), folder,
                                                          options.threads)
             speeds["formwork"] += measured
             for kind, worker in workers.items():
