@@ -2,10 +2,10 @@
 # The main job: trains a small decoder on the embedded text, compresses it by every method, compares the
 # results in one page, and writes a sample from the original and from the smallest model that is nearly as
 # good. What is finished is found again, so a second run takes seconds and a stopped one goes on.
-#   STEPS=N  updates of the training (400)    RECOVER=N  of each compressed model (20)    DEMO=DIR  where all is kept
+#   STEPS=N  updates of the training (1200)    RECOVER=N  of each compressed model (20)    DEMO=DIR  where all is kept
 cd "$(dirname "$0")/.."
 source tools/common.sh
-readonly program=build/release/formwork folder=${DEMO:-demo} steps=${STEPS:-400} margin=0.05
+readonly program=build/release/formwork folder=${DEMO:-demo} steps=${STEPS:-1200} margin=0.05
 readonly recover=${RECOVER:-20}
 readonly task=(--task text --data length=128)
 readonly training=(demo-decoder "${task[@]}" --steps "$steps" --batch 16 --rate 0.003)
@@ -27,7 +27,7 @@ train_model() {
   "$program" train "${training[@]}" --folder "$folder/model" "${resume[@]}"
 }
 
-sample() { "$program" generate "$1" --prompt "// The " --tokens 160; }
+sample() { "$program" generate "$1" --prompt "// The " --tokens 160 --temperature 0.7; }
 
 train_model
 say "compressing it by every method, and comparing"
