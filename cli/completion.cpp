@@ -71,6 +71,7 @@ std::string joined(const std::vector<std::string>& words) { return fmt::format("
 // Bash: what follows an option is looked up by option, anything else by its place among the arguments.
 void print_bash(const std::vector<Command>& commands) {
   std::vector<std::string> names;
+  names.reserve(commands.size());
   for (const auto& command : commands) names.push_back(command.name);
   fmt::print(R"(# Completion of formwork for bash: source <(formwork completion bash)
 _formwork() {{
