@@ -32,9 +32,10 @@ test: build
 install: build
 	@cmake --install build/release --prefix "$(abspath $(PREFIX))"
 
-# Compares with PyTorch itself, so the torch wheel is needed even where LIBTORCH is set.
+# Compares with PyTorch itself and with transformers, so the torch wheel is needed even where LIBTORCH is set.
 bench-versus: build
 	@LIBTORCH= tools/setup.sh
+	@.venv/bin/pip install -q --progress-bar off numpy safetensors transformers
 	@.venv/bin/python bench/versus.py --program build/release/formwork --report docs/performance.md
 
 asan: setup
