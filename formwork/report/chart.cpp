@@ -169,6 +169,7 @@ void place_all_labels(Points& points, const ScatterOptions& options) {
     else
       point["label"] = "";
   std::vector<LabelledPoint> places;
+  places.reserve(labelled.size());
   for (const Json* point : labelled)
     places.push_back({x.share(*point), y.share(*point), point->value("label", "")});
   const auto placed = place_labels(places);
@@ -264,6 +265,7 @@ Chart scatter_chart(const Table& table, const ScatterOptions& options) {
   for (const std::string& name : options.tooltip) shown.push_back(column_of(table, name));
   if (shown.empty()) shown = table.columns();
   std::vector<std::string> tooltips;
+  tooltips.reserve(shown.size());
   for (const Column& column : shown) tooltips.push_back(column.heading());
 
   Points points = scatter_points(table, options, shown);
