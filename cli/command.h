@@ -87,6 +87,8 @@ struct TaskChoice {
   std::vector<std::string> options;
   void add_to(CLI::App& app);
   std::unique_ptr<Task> make(Json& meta) const;
+  // `rows` training rows for the model, in a few batches.
+  std::vector<Record> training_rows(const Model& model, int64_t rows, int64_t seed) const;
   // As echoed into results: the task's options in force.
   Json in_force() const;
 

@@ -15,22 +15,6 @@ struct Arguments {
   bool json = false;
 };
 
-constexpr int64_t kBatches = 4;
-
-Calibration calibration(const Model& model, const Arguments& arguments) {
-  Json meta = model.spec().meta;
-  auto task = arguments.task.make(meta);
-  task->check(model);
-  Calibration data;
-  const int64_t rows = arguments.rows, each = (rows + kBatches - 1) / kBatches;
-  for (int64_t i = 0; i * each < rows; ++i) {
-    const auto batch = task->training_batch(each, static_cast<uint64_t>(arguments.seed), i);
-    // The last batch of a table's rows may be shorter.
-    data.batches.push_back(batch.narrow(0, std::min(batch.rows(), rows - i * each)).inputs);
-  }
-  return data;
-}
-
 // What decided the result; a method that reads no data has no task.
 Json settings_in_force(const Arguments& arguments, const Json& options, bool reads_data) {
   Json settings = {{"model", arguments.model},
@@ -50,7 +34,9 @@ void run(const CLI::App& command, const Arguments& arguments) {
     refuse_without_effect(command, {"--task", "--data", "--rows", "--seed"},
                           fmt::format("'{}' reads no data", arguments.method));
   auto model = load_model(arguments.model);
-  const auto result = transform->apply(model, reads_data ? calibration(*model, arguments) : Calibration{});
+  Calibration data;
+  if (reads_data) data.batches = arguments.task.training_rows(*model, arguments.rows, arguments.seed);
+  const auto result = transform->apply(model, data);
   save_model(*result.model, arguments.out);
   const Json row = {{"model", arguments.out},
                     {"method", arguments.method},

@@ -1,6 +1,6 @@
 // formwork generate MODEL: continues a prompt, token by token.
 #include "command.h"
-#include "formwork/core/random.h"
+#include "formwork/decode/decode_strategy.h"
 #include "formwork/tasks/text_source.h"
 #include "formwork/text/byte_tokenizer.h"
 
@@ -8,51 +8,53 @@ namespace formwork::cli {
 namespace {
 
 struct Arguments {
-  std::string model, prompt;
+  std::string model, prompt, strategy = "greedy", stop;
+  std::vector<std::string> options;
   int64_t tokens = 200, seed = 0;
-  double temperature = 0;
   bool json = false;
 };
 
-int64_t choose(const Tensor& logits, const Arguments& arguments, int64_t step) {
-  if (arguments.temperature <= 0) return logits.argmax().item<int64_t>();
-  auto stream = make_stream(static_cast<uint64_t>(arguments.seed), "generate", static_cast<uint64_t>(step));
-  return (logits / arguments.temperature).softmax(-1).multinomial(1, false, stream).item<int64_t>();
+Json settings_in_force(const Arguments& arguments, const PartSpec& strategy, bool draws) {
+  Json settings = {{"model", arguments.model},
+                   {"tokens", arguments.tokens},
+                   {"decode", Registry<DecodeStrategy>::in_force(strategy)}};
+  if (draws) settings["seed"] = arguments.seed;
+  if (!arguments.stop.empty()) settings["stop"] = arguments.stop;
+  return settings;
 }
 
-Json settings_in_force(const Arguments& arguments) {
-  return {{"model", arguments.model},
-          {"tokens", arguments.tokens},
-          {"temperature", arguments.temperature},
-          {"seed", arguments.seed}};
+std::optional<int64_t> stop_token(const Tokenizer& tokenizer, const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  const auto ids = tokenizer.encode(text);
+  if (ids.size() != 1)
+    fail("generate: --stop: expected the text of one token, found '{}', which are {}", text, ids.size());
+  return ids[0];
 }
 
 void run(const CLI::App& command, const Arguments& arguments) {
-  if (arguments.temperature <= 0)
-    refuse_without_effect(command, {"--seed"}, "nothing is drawn at temperature 0");
-  const at::NoGradGuard guard;
+  const PartSpec spec(arguments.strategy, parse_pairs(arguments.options, "--set"));
+  const auto strategy = Registry<DecodeStrategy>::make(spec);
+  if (!strategy->draws())
+    refuse_without_effect(command, {"--seed"}, fmt::format("'{}' draws nothing", arguments.strategy));
   auto model = load_model(arguments.model);
   Json meta = model->spec().meta;
   const auto tokenizer = find_tokenizer(meta, "byte", 256, [] { return std::string(); });
   const auto ids = tokenizer->encode(arguments.prompt);
   if (ids.empty()) fail("generate: the prompt has no tokens");
-  auto ctx = model->make_context();
-  auto state = model->make_state(ctx, {}, StateOptions{});
-  auto logits = model->append(ctx, {{"input_ids", at::tensor(ids, at::kLong).unsqueeze(0)}}, state)["logits"];
-  std::vector<int64_t> made;
-  for (int64_t i = 0; i < arguments.tokens; ++i) {
-    made.push_back(choose(logits[0][-1], arguments, i));
-    logits = model->append(ctx, {{"input_ids", at::full({1, 1}, made.back(), at::kLong)}}, state)["logits"];
-  }
-  const auto text = tokenizer->decode(made);
-  if (arguments.json)
-    fmt::print("{}\n", Json::array({{{"prompt", arguments.prompt},
-                                     {"text", text},
-                                     {"tokens", made.size()},
-                                     {"settings", settings_in_force(arguments)}}})
-                           .dump(2, ' ', false, Json::error_handler_t::replace));
-  else
-    fmt::print("{}{}\n", arguments.prompt, text);
+  DecodeRequest request;
+  request.prompt = at::tensor(ids, at::kLong).unsqueeze(0);
+  request.tokens = arguments.tokens;
+  request.stop = stop_token(*tokenizer, arguments.stop);
+  request.seed = static_cast<uint64_t>(arguments.seed);
+  const auto made = strategy->decode(*model, request).front();
+  const auto text = tokenizer->decode(made.tokens);
+  if (!arguments.json) return fmt::print("{}{}\n", arguments.prompt, text);
+  const Json row = {{"prompt", arguments.prompt},
+                    {"text", text},
+                    {"tokens", made.tokens.size()},
+                    {"log probability", made.log_probability},
+                    {"settings", settings_in_force(arguments, spec, strategy->draws())}};
+  fmt::print("{}\n", Json::array({row}).dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 void add(CLI::App& app) {
@@ -63,14 +65,19 @@ void add(CLI::App& app) {
   command->add_option("--tokens", arguments->tokens, "tokens to make")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 24));
-  command->add_option("--temperature", arguments->temperature, "0: the most probable token")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
-  command->add_option("--seed", arguments->seed, "of sampling")
+  offer(command->add_option("--decode", arguments->strategy,
+                            "how tokens are chosen; see `formwork list decode`"),
+        names_of_kind("decode"))
+      ->capture_default_str();
+  command->add_option("--set", arguments->options,
+                      "an option of the decode strategy as key=value; repeatable");
+  command->add_option("--stop", arguments->stop, "end after this text, which must be one token");
+  command->add_option("--seed", arguments->seed, "of the draws")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   command->add_flag("--json", arguments->json, "print an array with one object");
-  command->footer("Example:  formwork generate model --prompt 'Once upon' --temperature 0.8");
+  command->footer(
+      "Example:  formwork generate model --prompt 'Once upon' --decode sample --set temperature=0.8");
   command->callback([arguments, command] { run(*command, *arguments); });
 }
 

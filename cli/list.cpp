@@ -1,33 +1,72 @@
-// formwork list KIND: everything registered of a kind, a line each.
+// formwork list KIND [NAME]: everything registered of a kind, a line each; the options of one.
 #include "command.h"
 
 namespace formwork::cli {
 namespace {
 
-void run(const std::string& kind, bool json) {
-  for (const auto& listing : kind_listings()) {
-    if (kind != listing.kind) continue;
-    Table table({{"name"}, {"what it is"}});
-    for (const auto& [name, doc] : listing.docs()) table.add({{"name", name}, {"what it is", doc}});
-    print(table, json);
-    return;
-  }
+const KindListing& find_kind(const std::string& kind) {
+  for (const auto& listing : kind_listings())
+    if (kind == listing.kind) return listing;
   fail_unknown("kind", kind, kind_names());
+}
+
+Table names_table(const KindListing& listing) {
+  Table table({{"name"}, {"what it is"}});
+  for (const auto& [name, doc] : listing.docs()) table.add({{"name", name}, {"what it is", doc}});
+  return table;
+}
+
+// "number, 0 to 1"; "one of a, b"; "mixers": a part of that kind.
+std::string values_of(const Json& field) {
+  const auto type = field.at("type").get<std::string>();
+  if (field.contains("enum"))
+    return fmt::format("one of {}", fmt::join(field["enum"].get<std::vector<std::string>>(), ", "));
+  if (field.contains("kind")) {
+    const auto kind = field["kind"].get<std::string>();
+    return type == "array" ? fmt::format("a list of {}", kind) : fmt::format("one of {}", kind);
+  }
+  if (!field.contains("minimum")) return type;
+  constexpr double kBoundless = 1e12;
+  const auto low = field["minimum"].get<double>(), high = field["maximum"].get<double>();
+  if (low < -kBoundless && high > kBoundless) return type;
+  if (high >= kBoundless) return fmt::format("{}, at least {}", type, low);
+  return fmt::format("{}, {} to {}", type, low, high);
+}
+
+Table options_table(const Json& schema) {
+  Table table({{"option"}, {"values"}, {"default"}, {"what it is"}});
+  for (const auto& [name, field] : schema.items())
+    table.add({{"option", name},
+               {"values", values_of(field)},
+               {"default", field.at("default").dump()},
+               {"what it is", field.at("description")}});
+  return table;
+}
+
+void run(const std::string& kind, const std::string& name, bool json) {
+  const auto& listing = find_kind(kind);
+  if (name.empty()) return print(names_table(listing), json);
+  const auto table = options_table(listing.schema(name));
+  if (table.rows().empty() && !json)
+    fmt::print("{}: {}; no options\n", name, listing.docs().at(name));
+  else
+    print(table, json);
 }
 
 void add(CLI::App& app) {
   struct Arguments {
-    std::string kind;
+    std::string kind, name;
     bool json = false;
   };
   auto arguments = std::make_shared<Arguments>();
-  auto* command = app.add_subcommand("list", "what is registered of a kind");
+  auto* command = app.add_subcommand("list", "what is registered of a kind, and the options of one");
   const auto kinds = kind_names();
   offer(command->add_option("kind", arguments->kind, fmt::format("one of {}", fmt::join(kinds, ", "))), kinds)
       ->required();
+  command->add_option("name", arguments->name, "one of the kind, whose options are listed");
   add_json_flag(*command, arguments->json);
-  command->footer("Example:  formwork list mixers");
-  command->callback([arguments] { run(arguments->kind, arguments->json); });
+  command->footer("Example:  formwork list mixers attention");
+  command->callback([arguments] { run(arguments->kind, arguments->name, arguments->json); });
 }
 
 FORMWORK_COMMAND(add);

@@ -12,6 +12,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& groups() {
   static const std::vector<std::pair<std::string, std::vector<std::string>>> table = {
       {"Make and use models", {"train", "eval", "generate", "forward"}},
       {"Make models smaller", {"compress", "pareto"}},
+      {"Look inside", {"explain"}},
       {"Look up", {"list", "show", "find", "systems"}},
       {"Measure", {"bench", "reproduce"}},
       {"Shell", {"completion"}}};

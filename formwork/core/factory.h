@@ -98,14 +98,16 @@ class Factory {
 struct KindListing {
   const char* kind;
   std::map<std::string, std::string> (*docs)();
+  Json (*schema)(const std::string& name);  // the options of one: {name: {type, default, description, ...}}
 };
 std::vector<KindListing>& kind_listings();
 
-#define FORMWORK_KIND(Kind)                                                 \
-  [[maybe_unused]] static const bool formwork_kind_##Kind = [] {            \
-    ::formwork::kind_listings().push_back(                                  \
-        {Kind::kind(), [] { return ::formwork::Registry<Kind>::docs(); }}); \
-    return true;                                                            \
+#define FORMWORK_KIND(Kind)                                                                         \
+  [[maybe_unused]] static const bool formwork_kind_##Kind = [] {                                    \
+    ::formwork::kind_listings().push_back(                                                          \
+        {Kind::kind(), [] { return ::formwork::Registry<Kind>::docs(); },                           \
+         [](const std::string& name) { return ::formwork::Registry<Kind>::find(name).schema(); }}); \
+    return true;                                                                                    \
   }()
 
 #define FORMWORK_PART(Kind, Type, name, doc) \

@@ -10,12 +10,14 @@ TEST(Commands, EveryTableIsAnArrayWithOneObjectARow) {
   make_copy_model(model);
   const std::vector<std::vector<std::string>> tables = {
       {"list", "mixers"},
+      {"list", "mixers", "attention"},
       {"show", "tiny-decoder"},
       {"show", "tiny-decoder", "--axes"},
       {"show", "tiny-decoder", "--taps"},
       {"systems", "--family", "compress"},
       {"find", "mamba"},
       {"eval", model, "--task", "copy"},
+      {"explain", model, "outlier_features", "--task", "copy"},
       {"compress", model, "magnitude", "--out", (folder / "small").string()},
       {"bench", "norms", "--lengths", "[4, 8]", "--repeats", "1"}};
   for (const auto& table : tables) {
@@ -50,16 +52,28 @@ TEST(Commands, ResultsHaveTheSettingsInForce) {
   EXPECT_LT(row.at("parameters").get<int64_t>(), row.at("parameters before").get<int64_t>());
 }
 
+TEST(Commands, ListHasWhatTheKindsPromise) {
+  for (const char* kind : {"mixers", "channels", "norms", "positions", "wiring", "linear", "models",
+                           "transforms", "decode", "probes", "tasks", "studies"})
+    EXPECT_FALSE(json_of({"list", kind}).empty()) << kind;
+  const auto options = json_of({"list", "decode", "sample"});
+  ASSERT_EQ(options[0].at("option"), "temperature");
+  EXPECT_EQ(options[0].at("default"), "1.0");
+  EXPECT_EQ(output_of({"list", "decode", "greedy"}),
+            "greedy: the most probable token at each step; no options\n");
+}
+
 TEST(Commands, HelpHasAnExampleForEveryCommandAndGroupsThem) {
   const auto help = output_of({"--help"});
   size_t last = 0;
-  for (const char* group : {"Make and use models:", "Make models smaller:", "Look up:", "Measure:"}) {
+  for (const char* group :
+       {"Make and use models:", "Make models smaller:", "Look inside:", "Look up:", "Measure:"}) {
     ASSERT_NE(help.find(group), std::string::npos) << group;
     EXPECT_GT(help.find(group), last) << group;
     last = help.find(group);
   }
-  for (const char* command : {"train", "eval", "generate", "compress", "pareto", "list", "show", "forward",
-                              "find", "systems", "reproduce", "bench", "completion"}) {
+  for (const char* command : {"train", "eval", "generate", "explain", "compress", "pareto", "list", "show",
+                              "forward", "find", "systems", "reproduce", "bench", "completion"}) {
     EXPECT_NE(help.find(std::string("\n  ") + command + " "), std::string::npos) << command;
     const auto own = output_of({command, "--help"});
     EXPECT_NE(own.find("Example:  "), std::string::npos) << command;

@@ -104,6 +104,14 @@ TEST_F(WrongInput, UnknownNames) {
   refused({"compress", path("copy"), "magnitude", "--set", "sparsty=0.1", "--out", path("x")},
           "did you mean 'sparsity'?");
   refused({"train", "tiny-decoder", "--task", "copy", "--optimizer", "adam"}, "did you mean 'adamw'?");
+  refused({"generate", path("text"), "--prompt", "a", "--decode", "bean"}, "did you mean 'beam'?");
+  refused({"generate", path("text"), "--prompt", "a", "--decode", "beam", "--set", "with=2"},
+          "did you mean 'width'?");
+  refused({"generate", path("text"), "--prompt", "a", "--stop", "ab"}, "expected the text of one token");
+  refused({"explain", path("copy"), "outlier_feature", "--task", "copy"}, "did you mean 'outlier_features'?");
+  refused({"explain", path("copy"), "outlier_features", "--set", "axis=residul", "--task", "copy"},
+          "did you mean 'residual'?");
+  refused({"list", "mixers", "attentoin"}, "did you mean 'attention'?");
   refused({"show", "tiny-decodr"}, "did you mean 'tiny-decoder'?");
   refused({"bench", "mixer"}, "did you mean 'mixers'?");
   refused({"bench", "mixers", "--parts", "mamb"}, "did you mean 'mamba'?");

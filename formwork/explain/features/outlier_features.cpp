@@ -1,5 +1,6 @@
 #include "formwork/explain/features/outlier_features.h"
 
+#include "formwork/explain/probe.h"
 #include "formwork/linear/linear_map.h"
 #include "formwork/tap/real_tokens.h"
 
@@ -107,6 +108,21 @@ Json Seen::report(const OutlierCriteria& criteria) const {
           {"layers_with_any", any_layers / static_cast<double>(layers_.size())},
           {"positions_with_any", any_tokens / static_cast<double>(std::max<int64_t>(1, tokens_))}};
 }
+
+class OutlierFeatures final : public Probe {
+ public:
+  using Options = OutlierCriteria;
+  explicit OutlierFeatures(const Options& options) : options_(options) {}
+  Json run(Model& model, const std::vector<Record>& batches) const override {
+    return outlier_features(model, batches, options_);
+  }
+
+ private:
+  Options options_;
+};
+
+FORMWORK_PART(Probe, OutlierFeatures, "outlier_features",
+              "the few features that are far larger than all others in many layers");
 
 }  // namespace
 

@@ -20,7 +20,13 @@ struct OutlierCriteria {
   double threshold = 6;
   double layers = 0.25;
   double positions = 0.06;
-  std::string axis = "residual";  // of the hidden state
+  std::string axis = "residual";
+  void describe(Fields& f) {
+    f.number("threshold", threshold, "magnitude that makes a value an outlier", 1e-9, 1e30);
+    f.number("layers", layers, "share of the layers that a feature must reach it in", 0, 1);
+    f.number("positions", positions, "share of those layers' tokens that it must reach it at", 0, 1);
+    f.text("axis", axis, "axis of the hidden state");
+  }
 };
 
 // Runs the model over batches of records. The report:

@@ -1,0 +1,84 @@
+#include "formwork/decode/decode_strategy.h"
+
+#include <numeric>
+
+namespace formwork {
+
+FORMWORK_KIND(DecodeStrategy);
+
+namespace {
+
+StateOptions state_options(const Model& model, const DecodeRequest& request) {
+  if (!request.prompt.defined() || request.prompt.dim() != 2 || request.prompt.numel() == 0)
+    fail("decode: expected a prompt [B, T] of at least one token");
+  if (request.tokens < 1) fail("decode: expected at least one token to make, found {}", request.tokens);
+  StateOptions options;
+  options.batch = request.prompt.size(0);
+  options.capacity = request.prompt.size(1) + request.tokens;
+  options.dtype = model.inventory().params.front().value.scalar_type();
+  return options;
+}
+
+std::vector<std::vector<int64_t>> rows_of(const Tensor& ids) {
+  std::vector<std::vector<int64_t>> rows;
+  const auto contiguous = ids.contiguous();
+  const auto* data = contiguous.const_data_ptr<int64_t>();
+  for (int64_t row = 0; row < ids.size(0); ++row, data += ids.size(1))
+    rows.emplace_back(data, data + ids.size(1));
+  return rows;
+}
+
+}  // namespace
+
+Decoder::Decoder(Model& model, const DecodeRequest& request)
+    : model_(model),
+      ctx_(model.make_context()),
+      state_(model.make_state(ctx_, request.source, state_options(model, request))) {
+  read(request.prompt);
+}
+
+void Decoder::read(const Tensor& ids) {
+  logits_ = model_.append(ctx_, {{"input_ids", ids}}, state_).at("logits").select(1, -1);
+}
+
+void Decoder::append(const Tensor& tokens) { read(tokens.unsqueeze(1)); }
+
+void Decoder::select(const Tensor& rows) {
+  state_ = state_.fork(rows);
+  logits_ = logits_.index_select(0, rows);
+}
+
+std::vector<Continuation> TokenByToken::decode(Model& model, const DecodeRequest& request) const {
+  const at::NoGradGuard guard;
+  Decoder decoder(model, request);
+  auto written = rows_of(request.prompt);
+  std::vector<Continuation> made(written.size());
+  std::vector<int64_t> rows(written.size());
+  std::iota(rows.begin(), rows.end(), 0);
+  for (int64_t index = 0; index < request.tokens; ++index) {
+    const auto tokens = choose({decoder.logits(), rows, written, request.seed, static_cast<uint64_t>(index)});
+    const auto gained = decoder.log_probabilities().gather(1, tokens.unsqueeze(1)).contiguous();
+    std::vector<int64_t> left, places;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto row = static_cast<size_t>(rows[i]);
+      const auto token = tokens[static_cast<int64_t>(i)].item<int64_t>();
+      written[row].push_back(token);
+      made[row].tokens.push_back(token);
+      made[row].log_probability += gained.const_data_ptr<double>()[i];
+      if (token == request.stop) continue;
+      left.push_back(rows[i]), places.push_back(static_cast<int64_t>(i));
+    }
+    if (left.empty() || index + 1 == request.tokens) break;
+    if (left.size() == rows.size()) {
+      decoder.append(tokens);
+      continue;
+    }
+    const auto kept = at::tensor(places, at::kLong);
+    decoder.select(kept);
+    decoder.append(tokens.index_select(0, kept));
+    rows = std::move(left);
+  }
+  return made;
+}
+
+}  // namespace formwork

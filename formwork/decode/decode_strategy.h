@@ -1,0 +1,74 @@
+// Decode strategies: how a causal model's next-token distributions become outputs.
+#pragma once
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "formwork/models/model.h"
+
+namespace formwork {
+
+struct DecodeRequest {
+  Tensor prompt;                // [B, T] int64, T >= 1: rows of one length
+  int64_t tokens = 1;           // at most so many new ones a row
+  std::optional<int64_t> stop;  // the token that ends a row; it is kept in the row's result
+  uint64_t seed = 0;
+  Record source = {};  // what an encoder-decoder reads: input_ids and attention_mask of its rows
+};
+
+struct Continuation {
+  std::vector<int64_t> tokens;
+  double log_probability = 0;  // of the tokens under the model, in nats
+};
+
+class DecodeStrategy {
+ public:
+  static const char* kind() { return "decode"; }
+  static const char* noun() { return "decode strategy"; }
+  virtual ~DecodeStrategy() = default;
+  // Continues every row of the prompt. Throws Error where the model has no causal order and for a prompt
+  // without tokens.
+  virtual std::vector<Continuation> decode(Model& model, const DecodeRequest& request) const = 0;
+  // Whether the result depends on the request's seed.
+  virtual bool draws() const { return false; }
+};
+
+template <>
+class Registry<DecodeStrategy> : public Factory<DecodeStrategy> {};
+
+// A model that reads a prompt once and then token by token.
+class Decoder {
+ public:
+  Decoder(Model& model, const DecodeRequest& request);
+  // Of the next token of each row: logits [B, V], and their logarithms of probability in double.
+  const Tensor& logits() const { return logits_; }
+  Tensor log_probabilities() const { return logits_.log_softmax(-1, at::kDouble); }
+  // Appends one token [B] to each row.
+  void append(const Tensor& tokens);
+  // Goes on with copies of these rows [R] int64 alone, in this order.
+  void select(const Tensor& rows);
+
+ private:
+  void read(const Tensor& ids);
+  Model& model_;
+  Context ctx_;
+  ModelState state_;
+  Tensor logits_;
+};
+
+// A strategy that chooses one token a row and step from what the model says, row by row independently.
+class TokenByToken : public DecodeStrategy {
+ public:
+  std::vector<Continuation> decode(Model& model, const DecodeRequest& request) const final;
+
+ protected:
+  struct Step {
+    const Tensor& logits;                              // [B, V] of the rows that go on
+    const std::vector<int64_t>& rows;                  // [B] their places in the prompt
+    const std::vector<std::vector<int64_t>>& written;  // of each row of the prompt: its tokens so far
+    uint64_t seed, index;                              // of the request; of the step, from 0
+  };
+  virtual Tensor choose(const Step& step) const = 0;  // [B] int64
+};
+
+}  // namespace formwork

@@ -1,0 +1,7 @@
+#include "formwork/explain/probe.h"
+
+namespace formwork {
+
+FORMWORK_KIND(Probe);
+
+}  // namespace formwork

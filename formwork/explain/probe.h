@@ -1,0 +1,23 @@
+// Probes: a model and data become a report.
+#pragma once
+#include <vector>
+
+#include "formwork/core/factory.h"
+#include "formwork/models/model.h"
+
+namespace formwork {
+
+class Probe {
+ public:
+  static const char* kind() { return "probes"; }
+  static const char* noun() { return "probe"; }
+  virtual ~Probe() = default;
+  // Runs the model over the batches -> an object: numbers, and lists of objects, which are shown as tables.
+  // Throws Error where the model has not what the probe looks at.
+  virtual Json run(Model& model, const std::vector<Record>& batches) const = 0;
+};
+
+template <>
+class Registry<Probe> : public Factory<Probe> {};
+
+}  // namespace formwork
