@@ -1,4 +1,6 @@
 // formwork compress MODEL METHOD: applies one transform and saves the result.
+#include <chrono>
+
 #include "command.h"
 #include "formwork/core/file.h"
 #include "formwork/transforms/transform.h"
@@ -50,7 +52,10 @@ void run(const CLI::App& command, const Arguments& arguments) {
     refuse_without_effect(command, {"--task", "--data", "--rows", "--seed"},
                           fmt::format("'{}' reads no data", arguments.method));
   auto model = load_model(arguments.model);
-  const auto result = transform->apply(model, reads_data ? calibration(*model, arguments) : Calibration{});
+  const auto data = reads_data ? calibration(*model, arguments) : Calibration{};
+  const auto start = std::chrono::steady_clock::now();
+  const auto result = transform->apply(model, data);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   save_model(*result.model, arguments.out);
   const Json row = {{"model", arguments.out},
                     {"method", arguments.method},
@@ -58,10 +63,17 @@ void run(const CLI::App& command, const Arguments& arguments) {
                     {"parameters", result.model->parameter_count()},
                     {"bytes before", bytes_on_disk(arguments.model)},
                     {"bytes", bytes_on_disk(arguments.out)},
+                    {"seconds", seconds},
                     {"settings", settings_in_force(arguments, options, reads_data)},
                     {"report", result.report}};
   write_atomically(arguments.out + "/compression.json", row.dump(2) + "\n");
-  Table table({{"model"}, {"method"}, {"parameters before"}, {"parameters"}, {"bytes before"}, {"bytes"}});
+  Table table({{"model"},
+               {"method"},
+               {"parameters before"},
+               {"parameters"},
+               {"bytes before"},
+               {"bytes"},
+               {"seconds", "", ".2f"}});
   table.add(row);
   print(table, arguments.json);
 }
