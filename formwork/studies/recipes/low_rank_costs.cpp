@@ -47,7 +47,7 @@ void forward_and_backward(Model& model, const Record& rows) {
   for (auto& tensor : model.trainable()) tensor.mutable_grad() = Tensor();
   auto ctx = model.make_context();
   ctx.mode.train = true;
-  model.forward(ctx, rows).at("hidden").square().sum().backward();
+  model.forward(ctx, rows).at("last_hidden_state").square().sum().backward();
 }
 
 int64_t peak_bytes(Model& model, const Record& rows) {
