@@ -1,4 +1,6 @@
 // formwork compress MODEL METHOD: applies one transform and saves the result.
+#include <chrono>
+
 #include "command.h"
 #include "formwork/core/file.h"
 #include "formwork/transforms/transform.h"
@@ -36,7 +38,9 @@ void run(const CLI::App& command, const Arguments& arguments) {
   auto model = load_model(arguments.model);
   Calibration data;
   if (reads_data) data.batches = arguments.task.training_rows(*model, arguments.rows, arguments.seed);
+  const auto start = std::chrono::steady_clock::now();
   const auto result = transform->apply(model, data);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   save_model(*result.model, arguments.out);
   const Json row = {{"model", arguments.out},
                     {"method", arguments.method},
@@ -44,10 +48,17 @@ void run(const CLI::App& command, const Arguments& arguments) {
                     {"parameters", result.model->parameter_count()},
                     {"bytes before", bytes_on_disk(arguments.model)},
                     {"bytes", bytes_on_disk(arguments.out)},
+                    {"seconds", seconds},
                     {"settings", settings_in_force(arguments, options, reads_data)},
                     {"report", result.report}};
   write_atomically(arguments.out + "/compression.json", row.dump(2) + "\n");
-  Table table({{"model"}, {"method"}, {"parameters before"}, {"parameters"}, {"bytes before"}, {"bytes"}});
+  Table table({{"model"},
+               {"method"},
+               {"parameters before"},
+               {"parameters"},
+               {"bytes before"},
+               {"bytes"},
+               {"seconds", "", ".2f"}});
   table.add(row);
   print(table, arguments.json);
 }

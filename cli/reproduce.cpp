@@ -4,6 +4,8 @@
 
 #include "command.h"
 #include "formwork/core/file.h"
+#include "formwork/studies/recorded_run.h"
+#include "formwork/studies/source_commit.h"
 #include "formwork/studies/study.h"
 #include "formwork/studies/system.h"
 
@@ -11,7 +13,7 @@ namespace formwork::cli {
 namespace {
 
 struct Arguments {
-  std::string name, out;
+  std::string name, out, record;
   std::vector<std::string> settings;
   Json options = Json::object();
   bool json = false;
@@ -42,6 +44,24 @@ const std::string& recipe_of(const std::string& name) {
   return system.recipe;
 }
 
+// The commit that a recorded run names. Asked before the recipe runs, so that minutes are not measured in
+// vain.
+std::string commit_for_record(const Arguments& arguments, const StudyOptions& options) {
+  const std::filesystem::path file = arguments.record;
+  const auto name = require_system(arguments.name).key + ".json";
+  if (file.filename() != name)
+    fail("reproduce: --record expects a file '{}', found '{}'", name, file.filename().string());
+  if (options.scale < 1) fail("reproduce: --record expects scale 1, found {:g}", options.scale);
+  const auto folder = std::filesystem::absolute(file).parent_path();
+  if (!std::filesystem::is_directory(folder))
+    fail("reproduce: there is no folder '{}' for --record", folder.string());
+  try {
+    return source_commit(folder);
+  } catch (const Error& error) {
+    fail("reproduce: --record: {}", error.what());
+  }
+}
+
 // What stands beside the claims in every result.
 struct Run {
   Json facts;
@@ -54,6 +74,7 @@ Run run_recipe(const Arguments& arguments) {
   PartSpec spec(recipe);
   spec.options = parse_pairs(arguments.settings, "--set");
   const auto study = Registry<Study>::make(spec);
+  const auto commit = arguments.record.empty() ? "" : commit_for_record(arguments, options);
   StudyContext ctx(recipe, options);
   Run run;
   run.facts = {{"system", require_system(arguments.name).name},
@@ -62,7 +83,9 @@ Run run_recipe(const Arguments& arguments) {
                {"scale", options.scale},
                {"command", arguments.command_line},
                {"version", FORMWORK_VERSION},
-               {"date", utc_now()}};
+               {"date", utc_now()},
+               {"machine", this_machine()}};
+  if (!commit.empty()) run.facts["commit"] = commit;
   const auto start = std::chrono::steady_clock::now();
   run.claims = study->run(ctx);
   run.facts["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -83,6 +106,10 @@ void run(const Arguments& arguments) {
     table.add(row);
   }
   if (!arguments.out.empty()) write_atomically(arguments.out, result.dump(2) + "\n");
+  if (!arguments.record.empty()) {
+    read_recorded_run(arguments.record, result);
+    write_atomically(arguments.record, result.dump(2) + "\n");
+  }
   print(table, arguments.json);
   if (arguments.json) return;
   fmt::print("{}; seed {}, scale {:g}; {}; {:.1f} s\n{}\n", run.facts["system"].get<std::string>(),
@@ -103,6 +130,10 @@ void add(CLI::App& app) {
       ->required();
   command->add_option("--set", arguments->settings, "an option of the recipe as key=value; repeatable");
   command->add_option("--out", arguments->out, "a file for the result, as JSON");
+  command->add_option(
+      "--record", arguments->record,
+      "docs/results/NAME.json in a Git checkout: the result as the system's recorded run, which "
+      "`formwork systems` shows once it is built in; needs scale 1 and the commit's own program");
   add_options<StudyOptions>(*command, arguments->options);
   add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork reproduce slicegpt --data_root data --out slicegpt.json");

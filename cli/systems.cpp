@@ -1,5 +1,6 @@
 // formwork systems: the table of published systems and how far each is built.
 #include "command.h"
+#include "formwork/studies/recorded_run.h"
 #include "formwork/studies/system.h"
 
 namespace formwork::cli {
@@ -16,7 +17,7 @@ std::vector<std::string> families() {
   return {names.begin(), names.end()};
 }
 
-const std::vector<std::string> kStates = {"built", "partly", "planned"};
+const std::vector<std::string> kStates = {"claim", "built", "partly", "planned"};
 
 Json row_of(const System& system) {
   const auto& paper = system.paper;
@@ -29,6 +30,11 @@ Json row_of(const System& system) {
               {"parts", system.parts},   {"missing", system.missing}, {"files", system.files}};
   if (!system.recipe.empty()) row["recipe"] = system.recipe;
   if (!system.claim.empty()) row["claim"] = system.claim;
+  if (const auto* run = recorded_run(system.key)) {
+    row["claims hold"] = fmt::format("{} of {}", run->held, run->expected);
+    row["measured"] = run->date.substr(0, 10);
+    row["recorded run"] = run->summary();
+  }
   return row;
 }
 
@@ -38,7 +44,15 @@ void run(const Arguments& arguments) {
     fail_unknown("family", arguments.family, all);
   if (!arguments.state.empty() && std::find(kStates.begin(), kStates.end(), arguments.state) == kStates.end())
     fail_unknown("state", arguments.state, kStates);
-  Table table({{"number"}, {"name"}, {"key"}, {"family"}, {"state"}, {"recipe"}, {"year", "", "d"}});
+  Table table({{"number"},
+               {"name"},
+               {"key"},
+               {"family"},
+               {"state"},
+               {"recipe"},
+               {"claims hold"},
+               {"measured"},
+               {"year", "", "d"}});
   std::map<std::string, int64_t> counts;
   for (const auto& system : systems()) {
     if (!arguments.family.empty() && system.family != arguments.family) continue;
@@ -48,8 +62,8 @@ void run(const Arguments& arguments) {
   }
   print(table, arguments.json);
   if (!arguments.json)
-    fmt::print("{} systems: {} built, {} partly, {} planned\n", table.rows().size(), counts["built"],
-               counts["partly"], counts["planned"]);
+    fmt::print("{} systems: {} whose claim was measured and holds, {} built, {} partly, {} planned\n",
+               table.rows().size(), counts["claim"], counts["built"], counts["partly"], counts["planned"]);
 }
 
 void add(CLI::App& app) {
@@ -58,9 +72,10 @@ void add(CLI::App& app) {
   offer(command->add_option("--family", arguments->family,
                             fmt::format("only this family: {}", fmt::join(families(), ", "))),
         families());
-  offer(command->add_option(
-            "--state", arguments->state,
-            "only these: built (every part, and a recipe that checks its claim), partly, planned"),
+  offer(command->add_option("--state", arguments->state,
+                            "only these: claim (built, and its recorded run holds), built (every part, and a "
+                            "recipe that checks its "
+                            "claim), partly, planned"),
         kStates);
   add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork systems --family compress");

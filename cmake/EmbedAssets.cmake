@@ -1,12 +1,16 @@
 # Files that the library carries, joined at build time and taken in by the assembler: the default text (the
-# project's own sources and documents), the table of systems and the built-in Specs. A changed file joins its
+# project's own sources and documents), the table of systems, their
+# recorded runs and the built-in Specs. A changed file joins its
 # text anew (milliseconds) and compiles nothing but a three-line file.
 if(CMAKE_SCRIPT_MODE_FILE)
   # Script mode: ROOT, LIST (a file of relative paths, one a line), FORMAT -> OUTPUT. `text` puts each file after
   # a line with its path; `json` makes one object, path to content.
   file(STRINGS ${LIST} paths)
-  set(separator "{\n")
+  set(separator "")
   file(WRITE ${OUTPUT} "")
+  if(FORMAT STREQUAL "json")
+    file(WRITE ${OUTPUT} "{\n")
+  endif()
   foreach(path ${paths})
     file(READ ${ROOT}/${path} content)
     if(FORMAT STREQUAL "json")
@@ -56,5 +60,7 @@ file(GLOB embedded_documents RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS docs
 formwork_embed(text text ${embedded_files} ${embedded_documents})
 file(GLOB_RECURSE embedded_systems RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS systems/*.json)
 formwork_embed(systems json ${embedded_systems})
+file(GLOB embedded_results RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS docs/results/*.json)
+formwork_embed(results json ${embedded_results})
 file(GLOB embedded_specs RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS specs/*.json)
 formwork_embed(specs json ${embedded_specs})

@@ -22,6 +22,11 @@ Claim at_least(std::string name, std::string published, double here, double boun
   return {std::move(name), std::move(published), here, fmt::format("at least {:g}", bound), here >= bound};
 }
 
+Claim between(std::string name, std::string published, double here, double low, double high) {
+  return {std::move(name), std::move(published), here, fmt::format("{:g} to {:g}", low, high),
+          here >= low && here <= high};
+}
+
 Claim below(std::string name, std::string published, double here, double bound) {
   return {std::move(name), std::move(published), here, fmt::format("below {:g}", bound), here < bound};
 }

@@ -20,6 +20,8 @@ struct Claim {
 // A measurement that is not a number holds nothing.
 Claim at_most(std::string name, std::string published, double here, double bound);
 Claim at_least(std::string name, std::string published, double here, double bound);
+// From low to high.
+Claim between(std::string name, std::string published, double here, double low, double high);
 Claim below(std::string name, std::string published, double here, double bound);
 // Rise a over rise b. Infinite where only a is a rise, and not a number where neither is one.
 double ratio_of_rises(double a, double b);

@@ -9,26 +9,6 @@
 namespace formwork {
 namespace {
 
-struct File {
-  std::string path;
-  std::string_view text;
-};
-
-std::vector<File> files() {
-  constexpr std::string_view open = "==== ", close = " ====\n";
-  const auto text = embedded_text();
-  std::vector<File> files;
-  for (size_t at = 0; at < text.size();) {
-    const size_t path = at + open.size(), end = text.find(close, path);
-    if (end == std::string_view::npos) break;
-    const size_t start = end + close.size();
-    const size_t next = std::min(text.find("\n==== formwork/", start), text.size());
-    files.push_back({std::string(text.substr(path, end - path)), text.substr(start, next - start)});
-    at = next + 1;
-  }
-  return files;
-}
-
 // Text between `from` and the next `stop`.
 std::string_view until(std::string_view text, size_t from, std::string_view stop) {
   const size_t end = text.find(stop, from);
@@ -36,7 +16,7 @@ std::string_view until(std::string_view text, size_t from, std::string_view stop
 }
 
 // "TokenMixer" -> "mixers", from each class that says its kind.
-std::map<std::string, std::string> kinds_of_classes(const std::vector<File>& all) {
+std::map<std::string, std::string> kinds_of_classes(const std::vector<EmbeddedSource>& all) {
   constexpr std::string_view mark = "static const char* kind() { return \"", name = "\nclass ";
   std::map<std::string, std::string> kinds;
   for (const auto& file : all)
@@ -51,7 +31,7 @@ std::map<std::string, std::string> kinds_of_classes(const std::vector<File>& all
 // Every use of `macro` (with its bracket) at the start of a line: the registered name and, from what stands
 // between, the kind.
 template <class KindOf>
-void collect(const File& file, std::string_view macro, const KindOf& kind_of,
+void collect(const EmbeddedSource& file, std::string_view macro, const KindOf& kind_of,
              std::vector<Registration>& into) {
   for (size_t at = file.text.find(macro); at != std::string_view::npos; at = file.text.find(macro, at + 1)) {
     if (at == 0 || file.text[at - 1] != '\n') continue;
@@ -68,7 +48,7 @@ void collect(const File& file, std::string_view macro, const KindOf& kind_of,
 
 const std::vector<Registration>& registrations() {
   static const auto list = [] {
-    const auto all = files();
+    const auto all = embedded_sources();
     const auto kinds = kinds_of_classes(all);
     const auto of_first_argument = [&](std::string_view arguments) {
       const auto found = kinds.find(std::string(until(arguments, 0, ",")));
@@ -88,7 +68,7 @@ const std::vector<Registration>& registrations() {
 std::vector<std::string> with_header(const std::string& source) {
   static const auto paths = [] {
     std::vector<std::string> paths;
-    for (auto& file : files()) paths.push_back(std::move(file.path));
+    for (auto& file : embedded_sources()) paths.push_back(std::move(file.path));
     return paths;
   }();
   std::vector<std::string> found;

@@ -6,6 +6,7 @@
 
 #include "formwork/core/error.h"
 #include "formwork/core/registry.h"
+#include "formwork/studies/recorded_run.h"
 
 // Set by the assembler, see cmake/EmbedAssets.cmake.
 extern "C" __attribute__((visibility("hidden"))) const char formwork_systems_begin[], formwork_systems_end[];
@@ -68,7 +69,9 @@ std::string System::state() const {
   bool all = !recipe.empty() && is_registered("studies", recipe) && missing.empty();
   for (const auto& [part_kind, names] : parts)
     for (const auto& part : names) all = all && is_registered(part_kind, part);
-  return all ? "built" : "partly";
+  if (!all) return "partly";
+  const auto* run = recorded_run(key);
+  return run && run->holds() ? "claim" : "built";
 }
 
 const std::vector<System>& systems() {

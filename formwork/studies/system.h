@@ -25,8 +25,8 @@ struct System {
   std::vector<std::string> missing;  // what the paper has and Formwork does not
   std::string recipe, claim;         // the study that checks it, and what it checks; empty: none
 
-  // "built": every part is registered, the recipe too, and nothing is missing. "planned": no part is named.
-  // "partly": anything between.
+  // "planned": no part is named. "built": every part is registered, the recipe too, and nothing is missing.
+  // "claim": built, and the claims of its recorded run (recorded_run.h) hold. "partly": some, but not built.
   std::string state() const;
 };
 

@@ -147,7 +147,8 @@ void make_data(const std::filesystem::path& root) {
   for (int i = 0; i < 4000; ++i) text += fmt::format("the {} of {}\n", i * i % 97, i % 31);
   for (int i = 0; i < 60; ++i)
     reviews += fmt::format("a {} film number {}\t{}\n", i % 2 ? "fine" : "dull", i, i % 2);
-  write_atomically(root / "text/tinyshakespeare.txt", text);
+  for (const char* name : {"tinyshakespeare", "wikitext2-valid"})
+    write_atomically(root / fmt::format("text/{}.txt", name), text);
   for (const char* part : {"train", "dev"})
     write_atomically(root / fmt::format("nlp/sst2-{}.tsv", part), reviews);
 }
@@ -201,6 +202,39 @@ TEST(Reproduce, AClaimThatDoesNotHoldIsShownAsSuchAndIsNoError) {
   const auto again = Json::parse(read_file(folder / "result.json"));
   EXPECT_EQ(again.at("claims"), result.at("claims"));
   for (const auto& stage : again.at("stages")) EXPECT_EQ(stage.at("from cache"), true) << stage.dump();
+}
+
+TEST(Reproduce, RecordsOnlyFullRunsUnderTheSystemsName) {
+  const TemporaryFolder folder;
+  const auto refused = [&](const std::vector<std::string>& more, const std::string& part) {
+    std::vector<std::string> command = {"reproduce", "slicegpt", "--cache", (folder / "cache").string()};
+    command.insert(command.end(), more.begin(), more.end());
+    const auto result = run_program(command);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_EQ(lines_in(result.error), 1) << result.error;
+    EXPECT_NE(result.error.find(part), std::string::npos) << result.error;
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path())) << "nothing is written, no model is trained";
+  };
+  const auto file = (folder / "slicegpt.json").string();
+  refused({"--record", (folder / "slice.json").string()},
+          "expects a file 'slicegpt.json', found 'slice.json'");
+  refused({"--record", file, "--scale", "0.5"}, "--record expects scale 1, found 0.5");
+  refused({"--record", (folder / "no/slicegpt.json").string()}, "there is no folder");
+  refused({"--record", file}, "--record: expected a Git checkout");
+}
+
+TEST(Systems, AreInTheStateThatTheirRecordedRunShows) {
+  for (const auto& row : json_of({"systems"})) {
+    if (!row.contains("recorded run")) {
+      EXPECT_NE(row.at("state"), "claim") << row.at("key");
+      continue;
+    }
+    const auto& run = row.at("recorded run");
+    EXPECT_GE(run.at("claims").size(), run.at("expected").get<size_t>());
+    EXPECT_EQ(row.at("claims hold"),
+              fmt::format("{} of {}", run.at("held").get<int64_t>(), run.at("expected").get<int64_t>()));
+    if (row.at("state") == "claim") EXPECT_EQ(run.at("held"), run.at("expected")) << row.at("key");
+  }
 }
 
 }  // namespace

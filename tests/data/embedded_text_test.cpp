@@ -23,4 +23,14 @@ TEST(EmbeddedText, HoldsTheSourcesAsTheyAreInOrder) {
   }
 }
 
+TEST(EmbeddedText, SourcesAreCutOutByteByByte) {
+  const char* root = std::getenv("FORMWORK_SOURCE");
+  if (!root) GTEST_SKIP() << "FORMWORK_SOURCE is not set: cannot compare with the sources";
+  const auto sources = embedded_sources();
+  ASSERT_GT(sources.size(), 100u);
+  for (const auto& source : {sources.front(), sources[50], sources.back()})
+    EXPECT_EQ(source.text, read_file(std::string(root) + "/" + source.path)) << source.path;
+  for (const auto& source : sources) EXPECT_TRUE(source.path.starts_with("formwork/")) << source.path;
+}
+
 }  // namespace formwork

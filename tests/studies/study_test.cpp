@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "formwork/models/built_in_specs.h"
 #include "formwork/report/tensor_peak.h"
+#include "formwork/studies/recipes/low_rank_costs.h"
+#include "formwork/studies/recipes/timing.h"
 #include "interop/temporary_folder.h"
 
 namespace formwork {
@@ -22,12 +25,16 @@ TEST(Claim, HoldsWhenTheMeasurementIsWhereExpected) {
   EXPECT_EQ(at_most("a", "p", 1.05, 1.05).holds, true);
   EXPECT_EQ(at_most("a", "p", 1.06, 1.05).holds, false);
   EXPECT_EQ(below("a", "p", 1, 1).holds, false);
+  EXPECT_EQ(between("a", "p", 2, 2, 3).holds, true);
+  EXPECT_EQ(between("a", "p", 3.1, 2, 3).holds, false);
+  EXPECT_EQ(between("a", "p", 1.9, 2, 3).holds, false);
+  EXPECT_EQ(between("a", "p", 1, 2, 3).direction, "2 to 3");
   EXPECT_EQ(at_least("a", "p", 5, 5).holds, true);
   EXPECT_EQ(at_least("a", "p", 4.9, 5).holds, false);
   EXPECT_FALSE(reported("a", "p", 1).holds.has_value());
   const double none = std::numeric_limits<double>::quiet_NaN();
-  for (const auto& claim :
-       {at_most("a", "p", none, 1), at_least("a", "p", none, 1), below("a", "p", none, 1)})
+  for (const auto& claim : {at_most("a", "p", none, 1), at_least("a", "p", none, 1), below("a", "p", none, 1),
+                            between("a", "p", none, 0, 1)})
     EXPECT_EQ(claim.holds, false);
   EXPECT_EQ(
       at_most("a", "p", 2, 1).to_json(),
@@ -40,6 +47,23 @@ TEST(Claim, ARatioOfRisesNeedsARise) {
   EXPECT_EQ(at_least("a", "p", ratio_of_rises(1, -0.1), 5).holds, true) << "only the first rises";
   EXPECT_EQ(at_most("a", "p", ratio_of_rises(1, -0.1), 5).holds, false);
   EXPECT_EQ(at_most("a", "p", ratio_of_rises(-1, -0.1), 100).holds, false) << "neither rises";
+}
+
+TEST(Crossing, IsWhereTheFirstCostPassesTheSecond) {
+  // T against 512: equal at 512.
+  const std::vector<double> lengths = {64, 256, 1024, 4096}, constant(4, 512);
+  EXPECT_NEAR(crossing(lengths, lengths, constant), 512, 1e-9);
+  EXPECT_NEAR(crossing(lengths, {512, 512, 512, 1024}, constant), 1024, 1e-9) << "equal, then above";
+  EXPECT_TRUE(std::isnan(crossing(lengths, constant, lengths))) << "from above";
+  EXPECT_TRUE(std::isnan(crossing(lengths, constant, {1024, 1024, 1024, 1024}))) << "never";
+}
+
+TEST(ShortestSeconds, RunsEveryWorkInTurns) {
+  std::string order;
+  const auto seconds = shortest_seconds({[&] { order += 'a'; }, [&] { order += 'b'; }}, 2);
+  EXPECT_EQ(order, "ababab") << "a run that is not timed, and two that are";
+  ASSERT_EQ(seconds.size(), 2u);
+  for (const double s : seconds) EXPECT_TRUE(s >= 0 && s < 1);
 }
 
 TEST(StudyContext, RunsAStageOnceForTheSameSettings) {

@@ -144,7 +144,9 @@ TEST(Greenformers, RanksAreWholeOrSharesOfTheRankThatSavesNothing) {
   EXPECT_TRUE(row_of(factorize({{"rank", 21}}, model).report, map.path()).contains("skipped"));
   EXPECT_NE(why_refused({{"rank", 21}, {"strict", true}}, model).find("must be from 1 to"),
             std::string::npos);
-  EXPECT_NE(why_refused({{"rank", 4096}}, model).find("no map can be treated"), std::string::npos);
+  const auto nothing = why_refused({{"rank", 4096}}, model);
+  EXPECT_NE(nothing.find("no map can be treated"), std::string::npos);
+  EXPECT_NE(nothing.find("rank 4096 saves nothing: expected 1 to 20"), std::string::npos) << nothing;
   EXPECT_NE(why_refused({{"rank", 0}}, model).find("'rank'"), std::string::npos);
   EXPECT_NE(why_refused({{"rank", -3}}, model).find("'rank'"), std::string::npos);
   EXPECT_NE(why_refused({{"rank", 1.5}}, model).find("whole number"), std::string::npos);
@@ -158,7 +160,10 @@ TEST(Greenformers, TreatsTheSubmodulesAskedFor) {
     EXPECT_EQ(map_of(*made, map->path()).type() == "low_rank",
               map->path().rfind("layers.1.", 0) == 0 || map->path() == "layers.0.mixer.out")
         << map->path();
-  EXPECT_NE(why_refused({{"submodules", {"layers.7"}}}, model).find("layers.7"), std::string::npos);
+  EXPECT_NE(why_refused({{"submodules", {"layers.7"}}}, model).find("'layers.7'; did you mean 'layers."),
+            std::string::npos);
+  EXPECT_NE(why_refused({{"submodules", "layers.1"}}, model).find("a list of paths, found \"layers.1\""),
+            std::string::npos);
 }
 
 TEST(Greenformers, FactorizesFactorsAgainWhereAsked) {

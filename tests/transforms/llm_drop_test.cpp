@@ -318,9 +318,23 @@ TEST(LlmDrop, ScoresAreComparedAlongARunAndAcrossData) {
   EXPECT_THROW(score_agreement({early, decoder(4)}, {calibration()}, "attn"), Error);
 }
 
+TEST(LlmDrop, AStreamThatIsNotFiniteHasNoScore) {
+  auto model = decoder(4);
+  scale_output(*model, 2, NAN);
+  EXPECT_NE(why_refused({{"n", 1}}, model).find("the score of 'layers.2.mixer' is not finite"),
+            std::string::npos);
+}
+
 TEST(LlmDrop, RefusesAndWarns) {
   auto model = decoder(4);
   EXPECT_NE(why_refused({{"target", "attn"}, {"n", 4}}, model).find("cannot drop 4 of 4"), std::string::npos);
+  EXPECT_NE(why_refused({{"target", "attn"}, {"n", 4}}, model).find("from 0 to 3"), std::string::npos);
+  EXPECT_NE(why_refused({{"target", "cross"}, {"n", 1}}, model).find("no unit of target 'cross'"),
+            std::string::npos);
+  for (const double layer : {9.0, 0.5, -1.0})
+    EXPECT_NE(why_refused({{"n", 1}, {"protect", {layer}}}, model).find("is in layers 0, 1, 2, 3"),
+              std::string::npos)
+        << layer;
   EXPECT_NE(why_refused({{"target", "attention"}}, model).find("attn"), std::string::npos);
   EXPECT_NE(why_refused({{"n", 2}, {"selection", "consecutive"}}, model).find("drops blocks"),
             std::string::npos);

@@ -269,6 +269,10 @@ TEST(SliceGpt, RefusesWhatItCannotDo) {
   auto data = calibration();
   data.batches[0]["attention_mask"] = at::ones({4, 7}, at::kLong);
   EXPECT_NE(why_refused(Json::object(), model, data).find("shape [4, 24]"), std::string::npos);
+  auto broken = make_decoder();
+  set(*broken, "layers.0.mixer.out.weight", at::full({32, 32}, NAN, at::kDouble));
+  EXPECT_NE(why_refused(Json::object(), broken).find("before 'layers.0.channel' is not finite on batch 0"),
+            std::string::npos);
   const auto compressed = apply("int4_rtn", {{"group", 8}}, make_decoder({.dtype = at::kFloat})).model;
   EXPECT_NE(why_refused(Json::object(), compressed).find("fold before compressing"), std::string::npos);
 }

@@ -6,14 +6,21 @@
 
 namespace formwork {
 
-Trained char_decoder(StudyContext& ctx) {
+Spec char_decoder_spec() {
   const Json layer = {{"mixer", {{"type", "attention"}, {"heads", 4}, {"position", "rotary"}}},
                       {"channel", {{"type", "gated_mlp"}, {"hidden", 352}}}};
-  const auto spec = small_spec("decoder", 128, 8, layer);
+  return small_spec("decoder", 128, 8, layer);
+}
+
+TrainOptions char_decoder_training(const StudyContext& ctx) {
   TrainOptions options;
   options.steps = ctx.scaled(600), options.batch = 16, options.rate = 3e-3;
   options.evaluate_batch = 16;
-  return ctx.trained("char-decoder", spec, shakespeare(ctx, 128), options);
+  return options;
+}
+
+Trained char_decoder(StudyContext& ctx) {
+  return ctx.trained("char-decoder", char_decoder_spec(), shakespeare(ctx, 128), char_decoder_training(ctx));
 }
 
 double held_out_loss(StudyContext& ctx, Model& model, Task& task) {

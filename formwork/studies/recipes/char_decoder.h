@@ -7,6 +7,8 @@
 namespace formwork {
 
 Trained char_decoder(StudyContext& ctx);
+Spec char_decoder_spec();
+TrainOptions char_decoder_training(const StudyContext& ctx);
 
 // Nats a token over the first 256 evaluation windows (fewer at a smaller scale).
 double held_out_loss(StudyContext& ctx, Model& model, Task& task);

@@ -1,8 +1,11 @@
 // LLM-Drop (He et al., 2024): sub-blocks that leave the stream's direction as it is can go.
-#include <numeric>
-
 #include "formwork/core/random.h"
 #include "formwork/studies/recipes/char_decoder.h"
+#include "formwork/studies/recipes/other_text.h"
+#include "formwork/studies/recipes/small_models.h"
+#include "formwork/studies/recipes/timing.h"
+#include "formwork/train/trainer.h"
+#include "formwork/transforms/prune/drop_units.h"
 
 namespace formwork {
 namespace {
@@ -10,14 +13,20 @@ namespace {
 class LlmDropStudy final : public Study {
  public:
   struct Options {
-    int64_t draws = 5;
-    void describe(Fields& f) { f.integer("draws", draws, "random choices to compare with", 1, 100); }
+    int64_t draws = 5, rounds = 7, steps = 200;
+    void describe(Fields& f) {
+      f.integer("draws", draws, "random choices to compare with", 1, 100);
+      f.integer("rounds", rounds, "runs of each timing, of which the shortest counts", 1, 1000);
+      f.integer("steps", steps, "updates of the run whose course is looked at", 4, 1000000);
+    }
   };
   explicit LlmDropStudy(const Options& options) : options_(options) {}
   std::vector<Claim> run(StudyContext& ctx) override;
 
  private:
   Json drops(StudyContext& ctx, const Trained& base, int64_t n) const;
+  Json decoding(StudyContext& ctx) const;
+  Json course(StudyContext& ctx) const;
   Options options_;
 };
 
@@ -34,22 +43,10 @@ std::shared_ptr<Model> without(const Model& model, const std::vector<std::string
   return edit.finish();
 }
 
-// Ranks from 1, equal values sharing their mean rank.
-std::vector<double> ranks(const std::vector<double>& values) {
-  std::vector<double> ranks;
-  for (const double v : values) {
-    double below = 0, equal = 0;
-    for (const double w : values) below += w < v, equal += w == v;
-    ranks.push_back(below + (equal + 1) / 2);
-  }
-  return ranks;
-}
-
-// Correlation of the ranks (Spearman, 1904).
-double spearman(const std::vector<double>& x, const std::vector<double>& y) {
-  const auto a = at::tensor(ranks(x), at::kDouble), b = at::tensor(ranks(y), at::kDouble);
-  const auto u = a - a.mean(), v = b - b.mean();
-  return ((u * v).sum() / (u.norm() * v.norm())).item<double>();
+double mean_of(const Json& numbers) {
+  double sum = 0;
+  for (const auto& number : numbers) sum += number.get<double>();
+  return sum / static_cast<double>(numbers.size());
 }
 
 // Rises of the loss when n units go: by each target's scores, and on average over random attention layers.
@@ -58,8 +55,10 @@ Json LlmDropStudy::drops(StudyContext& ctx, const Trained& base, int64_t n) cons
   const double dense = held_out_loss(ctx, *base.model, *base.task);
   Json found = Json::object();
   for (const char* target : {"attn", "mlp", "block", "all"}) {
-    const auto made = transformed(base.model, "llm_drop", {{"target", target}, {"n", n}}, data).model;
-    found[target] = held_out_loss(ctx, *made, *base.task) - dense;
+    const auto made = transformed(base.model, "llm_drop", {{"target", target}, {"n", n}}, data);
+    found[target] = held_out_loss(ctx, *made.model, *base.task) - dense;
+    found[fmt::format("dropped {}", target)] = made.report.at("dropped");
+    if (target == std::string("attn")) found["depth"] = mean_of(made.report.at("drop_attn"));
   }
   const auto steps = attention_steps(*base.model);
   double sum = 0;
@@ -88,6 +87,74 @@ Json single_removals(StudyContext& ctx, const Trained& base) {
   return {{"scores", scores}, {"rises", rises}, {"spearman", spearman(scores, rises)}};
 }
 
+// How well the scores of attention agree when they come from a quarter of the rows, or from another text.
+Json other_data(StudyContext& ctx, const Trained& base) {
+  const auto agreement = score_agreement(
+      {base.model},
+      {calibration_rows(ctx, *base.task, ctx.scaled(32, 2)),
+       calibration_rows(ctx, *base.task, ctx.scaled(8, 2)), wikitext_rows(ctx, ctx.scaled(32, 2), 128)},
+      "attn");
+  return {{"fewer", agreement.at("spearman")[0][1]}, {"other", agreement.at("spearman")[0][2]}};
+}
+
+// How well the scores of attention at a quarter and at half of a training run agree with those at its end.
+Json LlmDropStudy::course(StudyContext& ctx) const {
+  const auto task = Registry<Task>::make(shakespeare(ctx, 128));
+  auto spec = char_decoder_spec();
+  task->prepare(spec.meta);
+  const Json needs = task->model_needs();
+  for (const auto& [key, value] : needs.items()) spec.model.options[key] = value;
+  const auto folder = std::filesystem::path(ctx.options().cache) / "llm_drop-course";
+  std::filesystem::remove_all(folder);
+  auto training = char_decoder_training(ctx);
+  training.steps = ctx.scaled(options_.steps, 4), training.seed = ctx.options().seed;
+  training.folder = folder.string(), training.resume = true, training.quiet = ctx.options().quiet;
+  std::vector<std::shared_ptr<Model>> checkpoints;
+  for (const int64_t share : {4, 2, 1}) {
+    checkpoints.push_back(build_model(spec, ctx.seed()));
+    training.stop_after = training.steps / share;
+    train(*checkpoints.back(), *task, training);
+  }
+  std::filesystem::remove_all(folder);
+  const auto rows = calibration_rows(ctx, *task, ctx.scaled(32, 2));
+  const auto agreement = score_agreement(checkpoints, {rows}, "attn").at("spearman");
+  return {{"quarter", agreement[0][2]}, {"half", agreement[1][2]}};
+}
+
+// Seconds of 16 tokens decoded after 2048, of 8 layers of width 128 with random weights, with none, 2 and 4
+// of their attentions left out.
+Json LlmDropStudy::decoding(StudyContext& ctx) const {
+  const at::NoGradGuard guard;
+  const auto whole = build_model(char_decoder_spec(), ctx.seed());
+  const int64_t before = ctx.scaled(2048, 16);
+  constexpr int64_t kTokens = 16;
+  const Record one = {{"input_ids", at::zeros({1, 1}, at::kLong)}};
+  struct Decoding {
+    std::shared_ptr<Model> model;
+    Context context;
+    ModelState state;
+  };
+  std::vector<std::unique_ptr<Decoding>> decodings;
+  std::vector<std::function<void()>> works;
+  for (const size_t n : {0, 2, 4}) {
+    auto steps = attention_steps(*whole);
+    steps.resize(n);
+    auto made = std::make_unique<Decoding>();
+    made->model = n == 0 ? whole : without(*whole, steps);
+    made->context = made->model->make_context();
+    StateOptions options;
+    options.capacity = before + (options_.rounds + 1) * kTokens;
+    made->state = made->model->make_state(made->context, {}, options);
+    made->model->append(made->context, {{"input_ids", at::zeros({1, before}, at::kLong)}}, made->state);
+    works.emplace_back([&one, decoding = made.get()] {
+      for (int64_t i = 0; i < kTokens; ++i) decoding->model->append(decoding->context, one, decoding->state);
+    });
+    decodings.push_back(std::move(made));
+  }
+  const auto seconds = shortest_seconds(works, options_.rounds);
+  return {{"none", seconds[0]}, {"two", seconds[1]}, {"half", seconds[2]}};
+}
+
 std::vector<Claim> LlmDropStudy::run(StudyContext& ctx) {
   const auto base = char_decoder(ctx);
   std::vector<Claim> claims;
@@ -107,11 +174,33 @@ std::vector<Claim> LlmDropStudy::run(StudyContext& ctx) {
                               "2.4 % of performance for 40 of 80", rise("attn")));
     claims.push_back(
         reported(fmt::format("rise of the loss, {} MLPs", n), "more than attention", rise("mlp")));
+    claims.push_back(reported(fmt::format("mean number of {} attentions dropped, of 0 to 7", n),
+                              "deep: 22, 24, 25, 26 of 0 to 31", number(found, "depth")));
   }
   const auto single =
       ctx.stage("leave out one by one", {{"base", base.key}}, [&] { return single_removals(ctx, base); });
   claims.push_back(at_least("rank correlation of score and rise of single attentions", "not given",
                             number(single, "spearman"), 0.5));
+  const auto others =
+      ctx.stage("score on other data", {{"base", base.key}}, [&] { return other_data(ctx, base); });
+  claims.push_back(reported("rank correlation of scores, a quarter of the rows", "insensitive to size",
+                            number(others, "fewer")));
+  claims.push_back(reported("rank correlation of scores, WikiText-2 instead of Shakespeare",
+                            "insensitive to the data set", number(others, "other")));
+  const Json options = options_json(options_);
+  const auto along = ctx.stage("score along a training", options, [&] { return course(ctx); });
+  claims.push_back(reported("rank correlation of scores, a quarter of a training with its end",
+                            "alike at all stages of training", number(along, "quarter")));
+  claims.push_back(reported("rank correlation of scores, half of a training with its end",
+                            "alike at all stages of training", number(along, "half")));
+  const auto timed = ctx.stage("time decoding", options, [&] { return decoding(ctx); });
+  const auto seconds = [&](const char* name) { return number(timed, name); };
+  claims.push_back(below("time of a token after 2048, 2 attentions dropped over none", "falls with every one",
+                         seconds("two") / seconds("none"), 1));
+  claims.push_back(below("time of a token after 2048, 4 attentions dropped over 2", "falls with every one",
+                         seconds("half") / seconds("two"), 1));
+  claims.push_back(at_least("speed after 2048 tokens, half of the attentions dropped over none",
+                            "1.484, Llama-2-70B", seconds("none") / seconds("half"), 1.25));
   return claims;
 }
 

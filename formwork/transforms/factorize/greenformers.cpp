@@ -5,6 +5,8 @@
 //   r_max = floor(in out / (in + out)),   of a convolution of g groups: with out / g for out
 //
 // The bias stays, at the second map. The original is never changed.
+#include <set>
+
 #include "formwork/linear/conv/convolution.h"
 #include "formwork/transforms/factorize/solvers.h"
 #include "formwork/transforms/transform.h"
@@ -55,6 +57,7 @@ class Greenformers final : public Transform {
   bool is_chosen(const std::string& path) const;
   std::string why_left(const Model& model, const LinearMap& map) const;
   int64_t rank_of(const LinearMap& map, int64_t most, int64_t full, int64_t groups) const;
+  std::string saves_nothing(int64_t most) const;
   Replacement factorize(LinearMap& map) const;
   Replacement factorize(Convolution& map) const;
   Replacement replaced(const char* type, int64_t rank, const Factors& factors, const Tensor& weight,
@@ -65,7 +68,8 @@ class Greenformers final : public Transform {
 Greenformers::Greenformers(const Options& options) : options_(options) {
   if (options.rank >= 1 && options.rank != std::floor(options.rank))
     fail("greenformers: rank {} is neither a whole number nor a share below 1", options.rank);
-  if (!options.submodules.is_array()) fail("greenformers: option 'submodules' must be a list of paths");
+  if (!options.submodules.is_array())
+    fail("greenformers: option 'submodules' must be a list of paths, found {}", options.submodules.dump());
   for (const auto& path : options.submodules)
     if (!path.is_string()) fail("greenformers: option 'submodules' holds {}, expected a path", path.dump());
 }
@@ -83,12 +87,16 @@ bool Greenformers::is_chosen(const std::string& path) const {
 }
 
 void Greenformers::check_submodules(const Model& model) const {
-  std::vector<std::string> paths;
-  for (const auto* map : model.inventory().maps) paths.push_back(map->path());
+  const auto& maps = model.inventory().maps;
+  std::set<std::string> parts;  // that have a map in them
+  for (const auto* map : maps)
+    for (auto path = map->path(); !path.empty();
+         path = path.find('.') == std::string::npos ? "" : path.substr(0, path.rfind('.')))
+      parts.insert(path);
   for (const auto& root : options_.submodules) {
     const auto name = root.get<std::string>();
-    if (std::none_of(paths.begin(), paths.end(), [&](const auto& path) { return lies_in(path, name); }))
-      fail_unknown("greenformers: submodule", name, paths);
+    if (std::none_of(maps.begin(), maps.end(), [&](const auto* map) { return lies_in(map->path(), name); }))
+      fail_unknown("greenformers: submodule", name, {parts.begin(), parts.end()});
   }
 }
 
@@ -129,8 +137,9 @@ Replacement Greenformers::replaced(const char* type, int64_t rank, const Factors
   return result;
 }
 
-std::string saves_nothing(int64_t most) {
-  return fmt::format("no rank from 1 to {} was asked for, and others save nothing", most - 1);
+std::string Greenformers::saves_nothing(int64_t most) const {
+  return fmt::format("rank {:g} saves nothing: expected 1 to {}, or a greater share below 1", options_.rank,
+                     most - 1);
 }
 
 // One matrix, or each of a bank.

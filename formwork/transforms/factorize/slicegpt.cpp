@@ -64,14 +64,17 @@ struct Signals {
   std::vector<Streams> batches;
   bool apply_mask = true;
 
-  Tensor moment() const {  // sum of x^T x over the tokens, double [D, D]
+  // Sum of x^T x over the tokens, double [D, D]. `place` is what reads the stream, for errors.
+  Tensor moment(const std::string& place) const {
     Tensor sum;
-    for (const auto& streams : batches) {
-      const auto& stream = streams.at("residual");
+    for (size_t i = 0; i < batches.size(); ++i) {
+      const auto& stream = batches[i].at("residual");
       Context ctx;
       if (apply_mask) ctx.layout = &stream.layout;
       const auto x = real_tokens(ctx, stream.x).to(at::kDouble);
       const auto part = x.t().matmul(x);
+      if (!part.isfinite().all().item<bool>())
+        fail("slicegpt: the stream before '{}' is not finite on batch {} of the calibration data", place, i);
       sum = sum.defined() ? sum + part : part;
     }
     return sum;
@@ -174,20 +177,22 @@ StreamBasis SliceGpt::basis_of(const Tensor& moment, int64_t original, size_t po
 
 std::vector<StreamBasis> SliceGpt::find_bases(Model& prepared, const Calibration& given) const {
   const auto data = at_most(given, options_.sequences, options_.length);
-  const size_t positions = prepared.segments().size() + 1;
+  auto places = prepared.segments();
+  places.emplace_back("head");
+  const size_t positions = places.size();
   const int64_t original = original_width(prepared);
   auto signals = first_signals(prepared, data, options_.apply_mask);
   std::vector<StreamBasis> bases;
   if (options_.shared_basis) {  // of the signals at all positions together
-    auto moment = signals.moment();
+    auto moment = signals.moment(places[0]);
     for (size_t p = 0; p + 1 < positions; ++p) {
       signals.step(prepared, p);
-      moment = moment + signals.moment();
+      moment = moment + signals.moment(places[p + 1]);
     }
     return std::vector<StreamBasis>(positions, basis_of(moment, original, 0, positions));
   }
   for (size_t p = 0; p < positions; ++p) {
-    bases.push_back(basis_of(signals.moment(), original, p, positions));
+    bases.push_back(basis_of(signals.moment(places[p]), original, p, positions));
     if (p + 1 == positions) break;
     signals.project(bases.back().vectors.narrow(1, 0, bases.back().kept));
     signals.step(prepared, p);

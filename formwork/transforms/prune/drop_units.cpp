@@ -134,7 +134,11 @@ int64_t score_units(Model& model, const Calibration& data, std::vector<DropUnit>
   const at::NoGradGuard guard;
   if (data.batches.empty()) fail("llm_drop: no calibration data was given");
   const auto found = residual ? along_the_stream(model, data, units) : inside_the_units(model, data, units);
-  for (size_t u = 0; u < units.size(); ++u) units[u].score = found[u].score();
+  for (size_t u = 0; u < units.size(); ++u) {
+    units[u].score = found[u].score();
+    if (!std::isfinite(units[u].score))
+      fail("llm_drop: the score of '{}' is not finite: the stream there is not", units[u].name);
+  }
   return static_cast<int64_t>(data.batches.size());
 }
 

@@ -1,6 +1,8 @@
 // LLM-Drop: What Matters in Transformers? Not All Attention is Needed (He et al., 2024). The sub-blocks that
 // change the stream least (drop_units.h) are removed, norm included, without training: attention, MLP, both
 // from one pool, or whole layers. A state is then held by the attentions that are left alone.
+#include <set>
+
 #include "formwork/transforms/adapt/add_lora.h"
 #include "formwork/transforms/prune/drop_units.h"
 
@@ -40,6 +42,7 @@ class LlmDrop final : public Transform {
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) override;
 
  private:
+  void check(const Model& model) const;
   std::vector<DropUnit> pool(const Model& model) const;
   std::vector<DropUnit> next_round(Model& model, const Calibration& data, int64_t left, Json& report) const;
   std::vector<DropUnit> best_run(Model& model, const Calibration& data, int64_t length, Json& report) const;
@@ -63,6 +66,22 @@ std::vector<DropUnit> LlmDrop::pool(const Model& model) const {
            options_.protect.end();
   });
   return units;
+}
+
+// That what is protected are layers of the model, and that n of the others can go and leave something.
+void LlmDrop::check(const Model& model) const {
+  std::set<int64_t> layers;
+  for (const auto& unit : drop_units(model, options_.target)) layers.insert(unit.layer);
+  for (const double layer : options_.protect)
+    if (layer != std::floor(layer) || !layers.count(static_cast<int64_t>(layer)))
+      fail("llm_drop: option 'protect' names layer {}, the target '{}' is in layers {}", layer,
+           options_.target, layers.empty() ? "none" : fmt::format("{}", fmt::join(layers, ", ")));
+  const auto units = static_cast<int64_t>(pool(model).size());
+  if (units == 0 && options_.n > 0)
+    fail("llm_drop: the model has no unit of target '{}' that is not protected", options_.target);
+  if (options_.n > 0 && options_.n >= units)
+    fail("llm_drop: cannot drop {} of {} units of target '{}'; n must be from 0 to {}", options_.n, units,
+         options_.target, units - 1);
 }
 
 void report_scores(const std::vector<DropUnit>& units, Json& report) {
@@ -124,14 +143,12 @@ void report_layers(const std::vector<std::string>& steps, const std::vector<Drop
 
 TransformResult LlmDrop::apply(const std::shared_ptr<Model>& model, const Calibration& given) {
   const at::NoGradGuard guard;
-  const auto units = static_cast<int64_t>(pool(*model).size());
+  check(*model);
   TransformResult result{model, {{"forward_passes", 0}, {"rounds", 0}}};
   auto& report = result.report;
   for (const auto* key : {"scores", "dropped", "drop_attn", "drop_mlp", "drop_cross", "warnings"})
     report[key] = Json::array();
   if (options_.n == 0) return result;
-  if (options_.n >= units)
-    fail("llm_drop: cannot drop {} of {} units of target '{}'", options_.n, units, options_.target);
   const auto data = at_most(given, options_.sequences, options_.length);
   int64_t rows = 0;
   for (const auto& batch : data.batches) rows += batch.begin()->second.size(0);
