@@ -58,9 +58,12 @@ void run(const CLI::App& command, const Arguments& arguments) {
                     {"parameters", result.model->parameter_count()},
                     {"bytes before", bytes_on_disk(arguments.model)},
                     {"bytes", bytes_on_disk(arguments.out)},
+                    {"warnings", result.report.value("warnings", Json::array())},
                     {"settings", settings_in_force(arguments, options, reads_data)},
                     {"report", result.report}};
   write_atomically(arguments.out + "/compression.json", row.dump(2) + "\n");
+  for (const auto& warning : row["warnings"])
+    fmt::print(stderr, "formwork: warning: {}\n", warning.get<std::string>());
   Table table({{"model"}, {"method"}, {"parameters before"}, {"parameters"}, {"bytes before"}, {"bytes"}});
   table.add(row);
   print(table, arguments.json);

@@ -117,7 +117,7 @@ TransformResult Gptq::apply(const std::shared_ptr<Model>& model, const Calibrati
   const auto moments = collect_moments(*model, data, input_taps(block_maps(*model)), /*with_outer=*/true);
   return replace_block_maps(model, "gptq", options_json(options_), [&](LinearMap& map) {
     const auto found = moments.find(map.input_tap());
-    return found == moments.end() ? Replacement::skip("no calibration token reached it")
+    return found == moments.end() ? Replacement::leave("no calibration token reached it")
                                   : quantize(map, found->second);
   });
 }
