@@ -49,9 +49,14 @@ void run(const CLI::App& command, const Arguments& arguments) {
                     {"bytes before", bytes_on_disk(arguments.model)},
                     {"bytes", bytes_on_disk(arguments.out)},
                     {"seconds", seconds},
+                    {"warnings", result.report.value("warnings", Json::array())},
                     {"settings", settings_in_force(arguments, options, reads_data)},
                     {"report", result.report}};
-  write_atomically(arguments.out + "/compression.json", row.dump(2) + "\n");
+  write_atomically(arguments.out + "/compression.json", row.dump(2) + "
+");
+  for (const auto& warning : row["warnings"])
+    fmt::print(stderr, "formwork: warning: {}
+", warning.get<std::string>());
   Table table({{"model"},
                {"method"},
                {"parameters before"},

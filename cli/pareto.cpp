@@ -122,10 +122,13 @@ size_t keep_best(const Arguments& arguments, const std::vector<Json>& rows) {
 
 void show(const Arguments& arguments, const std::vector<Json>& rows) {
   comparison_table(rows).print();
-  const auto refused = refusal_table(rows);
-  if (refused.rows().empty()) return;
-  fmt::print("\nnot applicable to this model:\n");
-  refused.print();
+  const auto below = [](const char* heading, const Table& table) {
+    if (table.rows().empty()) return;
+    fmt::print("\n{}:\n", heading);
+    table.print();
+  };
+  below("warnings", warning_table(rows));
+  below("not applicable to this model", refusal_table(rows));
 }
 
 void run(const Arguments& arguments) {

@@ -110,6 +110,19 @@ Table refusal_table(const std::vector<Json>& rows) {
   return table;
 }
 
+Table warning_table(const std::vector<Json>& rows) {
+  Table table({{"method"}, {"options"}, {"warning"}});
+  for (const auto& row : rows) {
+    if (row.value("recovered", 0) > 0) continue;  // those of its method, once
+    for (const auto& warning : row.value("warnings", Json::array())) {
+      auto line = shown(row);
+      line["warning"] = warning;
+      table.add(line);
+    }
+  }
+  return table;
+}
+
 Page comparison_page(const std::string& model, const std::vector<Json>& rows, const Json& settings) {
   auto with_labels = columns();
   with_labels.push_back({"label"});
@@ -124,6 +137,8 @@ Page comparison_page(const std::string& model, const std::vector<Json>& rows, co
       "medians over rounds in which all models take turns; peak memory is what loading and running a model "
       "adds "
       "to the program. budget is the method's own measure of what it was asked to do and what it did.");
+  const auto warnings = warning_table(rows);
+  if (!warnings.rows().empty()) page.table(warnings, "What methods warn of");
   const auto refused = refusal_table(rows);
   if (!refused.rows().empty())
     page.folded_table(

@@ -9,6 +9,8 @@ namespace formwork::cli {
 
 // The models that were measured, sizes in MB and operations in millions.
 Table comparison_table(const std::vector<nlohmann::ordered_json>& rows);
+// What methods warn of, a row for each line.
+Table warning_table(const std::vector<nlohmann::ordered_json>& rows);
 // Methods that do not apply, with the reason.
 Table refusal_table(const std::vector<nlohmann::ordered_json>& rows);
 

@@ -20,11 +20,8 @@ int64_t Dim::size() const {
   return total;
 }
 
-int64_t Dim::stored() const {
-  if (size() % grain)
-    fail("dimension {} of size {} is not a multiple of its groups of {}", describe(), size(), grain);
-  return size() / grain;
-}
+// A group at the end may be short.
+int64_t Dim::stored() const { return (size() + grain - 1) / grain; }
 
 bool Dim::carries(const std::string& axis) const {
   for (const auto& segment : segments)

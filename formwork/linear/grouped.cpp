@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/graph_task.h>
 
 #include "formwork/linear/dense.h"
+#include "formwork/linear/low_rank.h"
 
 namespace formwork {
 namespace {
@@ -105,6 +106,13 @@ Tensor plain_product(const Tensor& x, const Tensor& weight, const Tensor& bias, 
   return at::cat(parts, 0);
 }
 
+// The two factors are banks themselves.
+Tensor low_rank_product(Context& ctx, LowRankLinear& bank, const Tensor& x, const Counts& counts) {
+  const auto y = grouped_forward(ctx, bank.second(), grouped_forward(ctx, bank.first(), x, counts), counts);
+  if (!bank.bias()) return y;
+  return y + at::repeat_interleave(ctx.value(*bank.bias()), at::tensor(counts, at::kLong).to(x.device()), 0);
+}
+
 Tensor dense_product(Context& ctx, DenseLinear& bank, const Tensor& x, const Counts& counts) {
   const auto weight = bank.dense(ctx);
   const auto bias = bank.bias() ? ctx.value(*bank.bias()) : Tensor();
@@ -128,10 +136,12 @@ void check(const LinearMap& bank, const Tensor& x, const Counts& counts) {
 Tensor grouped_forward(Context& ctx, LinearMap& bank, const Tensor& x, const Counts& counts) {
   check(bank, x, counts);
   if (x.size(0) == 0) return at::zeros({0, bank.out()}, x.options().requires_grad(false));
-  if (auto* dense = dynamic_cast<DenseLinear*>(&bank)) {
+  const auto through = [&](auto* map, const auto& product) {
     const auto in = bank.need().input < 0 ? ctx.tap(bank.input_tap(), x) : x;
-    return ctx.tap(bank.output_tap(), dense_product(ctx, *dense, in, counts));
-  }
+    return ctx.tap(bank.output_tap(), product(ctx, *map, in, counts));
+  };
+  if (auto* dense = dynamic_cast<DenseLinear*>(&bank)) return through(dense, dense_product);
+  if (auto* pair = dynamic_cast<LowRankLinear*>(&bank)) return through(pair, low_rank_product);
   std::vector<Tensor> parts;
   for_each_group(counts, [&](int64_t g, int64_t start, int64_t rows) {
     parts.push_back(bank.forward(ctx, x.narrow(0, start, rows), g));

@@ -32,4 +32,8 @@ const LinearMap* enclosing(const std::vector<LinearMap*>& maps, const LinearMap&
   return outermost;
 }
 
+bool has_pieces(const std::vector<LinearMap*>& maps, const LinearMap& map) {
+  return std::any_of(maps.begin(), maps.end(), [&](const auto* other) { return encloses(map, *other); });
+}
+
 }  // namespace formwork

@@ -16,5 +16,7 @@ std::unique_ptr<LinearMap> make_nested(const Build& build, const std::string& na
 
 // The map of `maps` that `map` is a piece of, the outermost one; null when there is none.
 const LinearMap* enclosing(const std::vector<LinearMap*>& maps, const LinearMap& map);
+// Whether a map of `maps` is a piece of `map`.
+bool has_pieces(const std::vector<LinearMap*>& maps, const LinearMap& map);
 
 }  // namespace formwork

@@ -29,6 +29,31 @@ Tensor change_axis(const Tensor& tensor, int64_t dim, const Dim& axes, const std
   return parts.size() == 1 ? parts[0] : at::cat(parts, dim);
 }
 
+// Which groups of `axes.grain` entries `index` keeps, in its order; fails where it parts a group. A group
+// that is short, at the end of the axis, stays there.
+Tensor moved_groups(const std::string& axis, int64_t size, const Dim& axes, const Tensor& index) {
+  const int64_t grain = axes.grain, kept = index.numel();
+  const auto first = index.slice(0, 0, kept, grain).div(grain, "floor");
+  const auto whole = (first.unsqueeze(1) * grain + at::arange(grain, index.options())).flatten();
+  const bool own_end =
+      kept % grain == 0 || (kept % grain == size % grain && first[-1].item<int64_t>() == size / grain);
+  if (axes.segments.size() != 1 || axes.segments[0].size() != 1 || !own_end ||
+      !whole.narrow(0, 0, kept).equal(index))
+    fail("axis '{}' is stored in groups of {} and only whole groups can move", axis, grain);
+  return first;
+}
+
+// Codes whose last group is no longer short lie as before, under another shape.
+void regroup_codes(const Model& model, TensorMap& tensors) {
+  for (const auto& param : model.inventory().params) {
+    const auto found = tensors.find(param.name);
+    if (found == tensors.end() || found->second.is_floating_point()) continue;
+    std::vector<int64_t> shape;
+    for (const auto& dim : param.dims) shape.push_back(dim.stored());
+    if (c10::multiply_integers(shape) == found->second.numel()) found->second = found->second.reshape(shape);
+  }
+}
+
 }  // namespace
 
 Edit::Edit(const Model& model) : model_(&model), spec_(model.spec()), tensors_(model_tensors(model)) {
@@ -105,14 +130,7 @@ void Edit::select(const std::string& axis, const Tensor& index) {
     if (axes.grain == 1)
       return change_axis(tensor, dim, axes, axis, size_of,
                          [&](const Tensor& part, int64_t d) { return part.index_select(d, index); });
-    if (index.numel() % axes.grain)
-      fail("axis '{}' is stored in groups of {} and only whole groups can move", axis, axes.grain);
-    const auto groups = index.reshape({-1, axes.grain});
-    const auto first = groups.select(1, 0).div(axes.grain, "floor");
-    const auto whole = first.unsqueeze(1) * axes.grain + at::arange(axes.grain, index.options());
-    if (axes.segments.size() != 1 || axes.segments[0].size() != 1 || !at::equal(whole, groups))
-      fail("axis '{}' is stored in groups of {} and only whole groups can move", axis, axes.grain);
-    return tensor.index_select(dim, first);
+    return tensor.index_select(dim, moved_groups(axis, size, axes, index));
   });
   sizes_[axis] = index.numel();
   spec_.axes[axis] = index.numel();
@@ -248,6 +266,7 @@ void Edit::record(const std::string& transform, const Json& options) {
 std::shared_ptr<Model> Edit::finish() {
   if (!changed_) throw NothingChanged("the transform changed nothing");
   auto model = build_model(spec_, model_->inventory().seed, at::kFloat, /*allocate=*/false);
+  regroup_codes(*model, tensors_);
   load_tensors(*model, tensors_, "after surgery");
   return model;
 }

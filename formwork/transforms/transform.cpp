@@ -50,6 +50,11 @@ void Moments::add(const Tensor& x, bool with_outer) {
   if (with_outer) plus(outer, wide.t().matmul(wide));
 }
 
+void require_finite(const TapEvent& event, const Tensor& x, size_t batch) {
+  if (!x.isfinite().all().item<bool>())
+    fail("'{}' is not finite on batch {} of the calibration data", event.name, batch);
+}
+
 std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, const std::vector<Slot>& taps,
                                         bool with_outer) {
   std::map<Slot, Moments> moments;
@@ -57,8 +62,7 @@ std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, c
   size_t at = 0;
   for (const Slot slot : taps)
     board.listen(slot, [&](Context& ctx, const TapEvent& event, const Tensor& x) {
-      if (!x.isfinite().all().item<bool>())
-        fail("'{}' is not finite on batch {} of the calibration data", event.name, at);
+      require_finite(event, x, at);
       moments[event.slot].add(real_tokens(ctx, x), with_outer);
       return x;
     });
@@ -80,14 +84,41 @@ std::string why_not_block_map(const LinearMap& map) {
   return {};
 }
 
-std::string why_left(const Model& model, const LinearMap& map, const char* method, bool factors_too) {
+Json row_of(const LinearMap& map, const Stays& stays) {
+  Json row = {{"map", map.path()}, {"skipped", stays.reason}};
+  if (stays.warns) row["warns"] = true;
+  return row;
+}
+
+void warn_of_left_maps(Json& report) {
+  constexpr size_t kNamed = 3;
+  std::vector<std::pair<std::string, std::vector<std::string>>> by_reason;  // in the order of the rows
+  for (const auto& row : report.at("maps")) {
+    if (!row.contains("warns")) continue;
+    const auto reason = row["skipped"].get<std::string>();
+    auto found = std::find_if(by_reason.begin(), by_reason.end(),
+                              [&](const auto& entry) { return entry.first == reason; });
+    if (found == by_reason.end()) found = by_reason.insert(found, {reason, {}});
+    found->second.push_back(fmt::format("'{}'", row["map"].get<std::string>()));
+  }
+  for (const auto& [reason, names] : by_reason) {
+    const size_t named = std::min(kNamed, names.size());
+    report["warnings"].push_back(fmt::format(
+        "{}{} {}: {}", fmt::join(names.begin(), names.begin() + static_cast<int64_t>(named), ", "),
+        names.size() > named ? fmt::format(" and {} more", names.size() - named) : "",
+        names.size() > 1 ? "stay as they are" : "stays as it is", reason));
+  }
+}
+
+Stays why_left(const Model& model, const LinearMap& map, const char* method, bool factors_too) {
   const auto type = map.type();
-  if (type == "low_rank" || type == "ced") return "factorized already";
-  if (type == "stacked") return "its segments are treated one by one";
-  if (type == "depthwise") return "one filter for each channel is no product of two maps";
+  if (type == "low_rank") return {"factorized already", !factors_too};
+  if (type == "ced") return {"a convolution in two steps is not factorized again", true};
+  if (type == "stacked") return {"its segments are treated one by one"};
+  if (type == "depthwise") return {"one filter for each channel is no product of two maps", true};
   const auto* outer = enclosing(model.inventory().maps, map);
   if (outer && outer->type() == "low_rank" && !factors_too)
-    return fmt::format("a factor of '{}'", outer->path());
+    return {fmt::format("a factor of '{}'", outer->path())};
   if (type != "dense" && type != "conv")
     fail("{}: '{}' is kept as {}; expected dense weights: run to_dense first", method, map.path(), type);
   return {};
@@ -103,9 +134,10 @@ std::vector<LinearMap*> block_maps(const Model& model) {
 BlockSize block_size(const Model& before, const Model& after) {
   BlockSize size;
   std::set<std::string> paths;
-  for (const auto* map : block_maps(before)) {
+  for (const auto* map : before.inventory().maps) {
+    if (!is_block_role(map->role()) || map->type() != "dense") continue;
     paths.insert(map->path());
-    size.weights += static_cast<double>(map->in() * map->out());
+    size.weights += static_cast<double>(map->in() * map->out() * std::max<int64_t>(1, map->banks()));
   }
   for (const auto* map : after.inventory().maps)
     if (paths.count(map->path())) size.bytes += static_cast<double>(map->bytes());
@@ -137,21 +169,18 @@ namespace {
 
 // Replaces a map or not; returns its row of the report.
 Json replace_one(Edit& edit, LinearMap& map, const Replace& replace, bool& any) {
-  Json row = {{"map", map.path()}};
   const auto made = replace(map);
-  if (!made.representation) {
-    row["skipped"] = made.skipped;
-    return row;
-  }
+  if (!made.representation) return row_of(map, made.stays);
   any = true;
   int64_t bytes = 0;
   for (const auto& [name, tensor] : made.tensors) bytes += static_cast<int64_t>(tensor.nbytes());
   if (map.bias() && !made.tensors.count("bias")) bytes += static_cast<int64_t>(map.bias()->value.nbytes());
   edit.replace(map, *made.representation, made.tensors);
-  row.update({{"was", map.type()},
+  Json row = {{"map", map.path()},
+              {"was", map.type()},
               {"now", made.representation->type},
               {"bytes_before", map.bytes()},
-              {"bytes", bytes}});
+              {"bytes", bytes}};
   row.update(made.row);
   return row;
 }
@@ -171,6 +200,7 @@ TransformResult replace_maps(const std::shared_ptr<Model>& model, const std::vec
     result.report["maps"].push_back(std::move(row));
   }
   if (!any) fail("{}: no map can be treated ({})", transform, reason);
+  warn_of_left_maps(result.report);
   edit.record(transform, options);
   result.model = edit.finish();
   return result;
@@ -178,9 +208,12 @@ TransformResult replace_maps(const std::shared_ptr<Model>& model, const std::vec
 
 TransformResult replace_block_maps(const std::shared_ptr<Model>& model, const std::string& transform,
                                    const Json& options, const Replace& replace) {
-  return replace_maps(model, model->inventory().maps, transform, options, [&](LinearMap& map) {
+  const auto& maps = model->inventory().maps;
+  return replace_maps(model, maps, transform, options, [&](LinearMap& map) {
     const auto reason = why_not_block_map(map);
-    return reason.empty() ? replace(map) : Replacement::skip(reason);
+    return reason.empty()
+               ? replace(map)
+               : Replacement::skip(Stays{reason, is_block_role(map.role()) && !has_pieces(maps, map)});
   });
 }
 

@@ -21,7 +21,8 @@ struct Calibration {
 
 struct TransformResult {
   std::shared_ptr<Model> model;
-  Json report = Json::object();  // what was done, map by map
+  // What was done, map by map; "warnings": a list of lines that the caller should read.
+  Json report = Json::object();
 };
 
 // What a method was asked to save and what it saved, in its own measure.
@@ -63,6 +64,8 @@ struct Moments {
   Tensor outer;         // [D, D], sum of x^T x; undefined where it was not asked for
   void add(const Tensor& x, bool with_outer);
 };
+// Fails, naming the tap and the batch of the data, where a value is not finite.
+void require_finite(const TapEvent& event, const Tensor& x, size_t batch);
 // The moments at taps over the data; a value that is not finite is an error that names the tap and the batch.
 // Taps that no token reached are absent.
 std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, const std::vector<Slot>& taps,
@@ -74,17 +77,28 @@ bool is_block_role(Role role);
 std::vector<LinearMap*> block_maps(const Model& model);
 // Why a map is none of them; empty for a block map.
 std::string why_not_block_map(const LinearMap& map);
-// Bytes in `after` of the block maps of `before`, as stored, and the number of their weights in `before`.
+// Bytes in `after` of the block maps of `before` and of its dense banks of experts, as stored, and the number
+// of their weights in `before`.
 struct BlockSize {
   double bytes = 0, weights = 0;
 };
 BlockSize block_size(const Model& before, const Model& after);
 // Bits a block weight, scales and maps that stay dense included.
 Budget bits_budget(double asked, const Model& before, const Model& after);
-// For methods that factorize dense weights: why a map is left as it is, empty for a dense one; pieces of
-// low-rank maps are left unless `factors_too`. A map kept in another form (codes, masks, adapters) is an
-// error.
-std::string why_left(const Model& model, const LinearMap& map, const char* method, bool factors_too = false);
+// Why a map stays as it is. What the method or its options leave alone is no more than a row of the report;
+// a map that was to be treated and could not be is a warning too.
+struct Stays {
+  std::string reason;  // empty: it does not
+  bool warns = false;
+};
+// The row of a map that stays: {"map", "skipped": reason}, and "warns": true.
+Json row_of(const LinearMap& map, const Stays& stays);
+// Adds a line to the report's warnings for each reason for which maps in its rows stay and warn.
+void warn_of_left_maps(Json& report);
+
+// For methods that factorize dense weights: why a map is left as it is; pieces of low-rank maps are left
+// unless `factors_too`. A map kept in another form (codes, masks, adapters) is an error.
+Stays why_left(const Model& model, const LinearMap& map, const char* method, bool factors_too = false);
 std::vector<Slot> input_taps(const std::vector<LinearMap*>& maps);
 
 // W of a map; an entry that is not finite is an error that names the map and the row.
@@ -94,18 +108,22 @@ Tensor finite_weight(LinearMap& map);
 struct Replacement {
   std::optional<PartSpec> representation;
   std::map<std::string, Tensor> tensors;
-  std::string skipped;
+  Stays stays;
   Json row = Json::object();  // more for the report
-  static Replacement skip(std::string reason) { return {std::nullopt, {}, std::move(reason), {}}; }
+  static Replacement skip(Stays stays) { return {std::nullopt, {}, std::move(stays), {}}; }
+  static Replacement skip(std::string reason) { return skip(Stays{std::move(reason), false}); }
+  // A map that was to be treated.
+  static Replacement leave(std::string reason) { return skip(Stays{std::move(reason), true}); }
 };
 using Replace = std::function<Replacement(LinearMap&)>;
 
 // Replaces maps one by one, with a row for each in the report: {"map", "was", "now", "bytes", "bytes_before"}
-// or
-// {"map", "skipped": reason}. Enters the transform into the Spec's history; fails when no map was replaced.
+// or that of a map that stays, with warnings. Enters the transform into the Spec's history; fails when no map
+// was replaced.
 TransformResult replace_maps(const std::shared_ptr<Model>& model, const std::vector<LinearMap*>& maps,
                              const std::string& transform, const Json& options, const Replace& replace);
-// The same over all block maps; the others get a row that says why they stay.
+// The same over all block maps; the others get a row that says why they stay: banks, and maps kept in another
+// form that are not made of maps, with a warning.
 TransformResult replace_block_maps(const std::shared_ptr<Model>& model, const std::string& transform,
                                    const Json& options, const Replace& replace);
 

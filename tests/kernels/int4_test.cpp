@@ -3,28 +3,30 @@
 #include <gtest/gtest.h>
 
 #include "formwork/core/error.h"
+#include "kernels/targets.h"
 
 namespace formwork {
 namespace {
 
-// Random codes, and the weight that they stand for.
+// Random codes, and the weight that they stand for. What is left of a row's last byte is filled with ones.
 struct Weight {
-  int64_t outputs, inputs, group;
+  int64_t outputs, inputs, group, groups;
   at::Tensor codes, scales, zeros;  // codes [O, I]
-  at::Tensor packed;                // [O, I / 2]
+  at::Tensor packed;                // [O, (I + 1) / 2]
   Weight(int64_t outputs, int64_t inputs, int64_t group)
       : outputs(outputs),
         inputs(inputs),
         group(group),
+        groups((inputs + group - 1) / group),
         codes(at::randint(16, {outputs, inputs}, at::kByte)),
-        scales(at::rand({outputs, inputs / group})),
-        zeros(at::randint(16, {outputs, inputs / group}, at::kByte)) {
-    const auto pairs = codes.view({outputs, inputs / 2, 2});
+        scales(at::rand({outputs, groups})),
+        zeros(at::randint(16, {outputs, groups}, at::kByte)) {
+    const auto pairs = at::constant_pad_nd(codes, {0, inputs % 2}, 15).view({outputs, -1, 2});
     packed = (pairs.select(2, 0) + pairs.select(2, 1) * 16).to(at::kByte).contiguous();
   }
   at::Tensor value() const {
-    const auto grouped = codes.view({outputs, inputs / group, group}).to(at::kDouble);
-    return ((grouped - zeros.unsqueeze(2)) * scales.unsqueeze(2)).flatten(1);
+    const auto of_input = at::arange(inputs, at::kLong).div(group, "floor");
+    return (codes.to(at::kDouble) - zeros.index_select(1, of_input)) * scales.index_select(1, of_input);
   }
   Int4Weight raw() const {
     return {outputs,
@@ -36,7 +38,7 @@ struct Weight {
   }
 };
 
-TEST(Int4, LinearEqualsTheProductOfTheValues) {
+void expect_products_of_values() {
   at::manual_seed(1);
   for (auto [rows, inputs, outputs, group] : std::vector<std::array<int64_t, 4>>{{1, 8, 1, 8},
                                                                                  {1, 128, 16, 32},
@@ -45,7 +47,15 @@ TEST(Int4, LinearEqualsTheProductOfTheValues) {
                                                                                  {9, 64, 5, 32},
                                                                                  {6, 48, 7, 16},
                                                                                  {5, 72, 6, 24},
-                                                                                 {70, 160, 70, 32}}) {
+                                                                                 {70, 160, 70, 32},
+                                                                                 // A short last group.
+                                                                                 {1, 1, 1, 8},
+                                                                                 {3, 7, 9, 8},
+                                                                                 {5, 30, 6, 128},
+                                                                                 {2, 43, 5, 16},
+                                                                                 {9, 100, 7, 24},
+                                                                                 {4, 688, 10, 128},
+                                                                                 {70, 97, 70, 64}}) {
     const Weight weight(outputs, inputs, group);
     const auto wide = at::randn({rows, inputs + 3}), x = wide.narrow(1, 0, inputs),
                bias = at::randn({outputs});
@@ -61,20 +71,30 @@ TEST(Int4, LinearEqualsTheProductOfTheValues) {
   }
 }
 
-TEST(Int4, DequantizesAnyRows) {
+TEST(Int4, LinearEqualsTheProductOfTheValues) { with_each_target(expect_products_of_values); }
+
+void expect_values_of_rows() {
   at::manual_seed(2);
-  for (const int64_t group : {8, 16, 24, 32, 64}) {
-    const Weight weight(37, 192, group);
-    auto rows = at::empty({20, 192});
-    int4_dequantize(weight.raw(), 11, 20, rows.data_ptr<float>());
-    EXPECT_LT((rows - weight.value().narrow(0, 11, 20)).abs().max().item<double>(), 1e-5) << group;
-  }
+  for (const int64_t inputs : {192, 187, 5})
+    for (const int64_t group : {8, 16, 24, 32, 64, 256}) {
+      const Weight weight(37, inputs, group);
+      for (const int64_t first : {11, 17}) {
+        auto rows = at::full({21, inputs}, 7.0f);
+        int4_dequantize(weight.raw(), first, 20, rows.data_ptr<float>());
+        EXPECT_LT((rows.narrow(0, 0, 20) - weight.value().narrow(0, first, 20)).abs().max().item<double>(),
+                  1e-5)
+            << inputs << " by " << group;
+        EXPECT_TRUE(rows[20].eq(7).all().item<bool>()) << "written past the rows";
+      }
+    }
 }
 
-TEST(Int4, RefusesGroupsThatDoNotDivide) {
+TEST(Int4, DequantizesAnyRows) { with_each_target(expect_values_of_rows); }
+
+TEST(Int4, RefusesGroupsThatAreNoMultipleOfEight) {
   const float x[48] = {};
   float y = 0;
-  EXPECT_THROW(int4_linear(x, 1, 48, {1, 48, 32}, nullptr, &y), Error);
+  EXPECT_THROW(int4_linear(x, 1, 48, {1, 48, 0}, nullptr, &y), Error);
   EXPECT_THROW(int4_linear(x, 1, 48, {1, 48, 12}, nullptr, &y), Error);
 }
 

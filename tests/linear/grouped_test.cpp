@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "formwork/report/tensor_peak.h"
+#include "one_map.h"
+
 namespace formwork {
 namespace {
 
@@ -102,6 +107,76 @@ TEST(Grouped, GradientOfAWeightThatIsNoLeafFlowsOn) {
   grouped(bank, x).square().sum().backward();
   EXPECT_LT(gap(leaf.grad(), right), 1e-12);
   param.value = leaf;
+}
+
+TEST(Grouped, GradientsOfALowRankBankAreDifferences) {
+  at::manual_seed(5);
+  Bank bank("low_rank");
+  const auto x = at::randn({6, 3}, at::kDouble).set_requires_grad(true);
+  for (auto& param : bank.inventory.params)
+    EXPECT_LT(gradient_error(param.value, [&] { return grouped(bank, x); }), 1e-7) << param.name;
+  EXPECT_LT(gradient_error(x, [&] { return grouped(bank, x); }), 1e-7);
+}
+
+// A bank of n matrices, 32 to 24 by a rank of 4, and two rows for each.
+struct LargeBank {
+  Inventory inventory;
+  std::unique_ptr<LinearMap> map;
+  std::vector<int64_t> counts;
+  Tensor x;
+
+  explicit LargeBank(int64_t n) : counts(static_cast<size_t>(n), 2), x(at::randn({2 * n, 32})) {
+    inventory.spec.linear = {{"bank", {{"type", "low_rank"}, {"rank", 4}}}};
+    const Build root(inventory, "", {}, {});
+    LinearNeed need;
+    need.in = root.global_axis("in", 32), need.out = root.global_axis("out", 24);
+    need.bank = root.global_axis("matrices", n);
+    map = make_linear(root, "bank", need);
+  }
+  Tensor forward() {
+    Context ctx;
+    return grouped_forward(ctx, *map, x, counts);
+  }
+};
+
+int64_t graph_size(const Tensor& y) {
+  std::set<torch::autograd::Node*> seen;
+  std::vector<torch::autograd::Node*> open = {y.grad_fn().get()};
+  while (!open.empty()) {
+    auto* node = open.back();
+    open.pop_back();
+    if (!node || !seen.insert(node).second) continue;
+    for (const auto& edge : node->next_edges()) open.push_back(edge.function.get());
+  }
+  return static_cast<int64_t>(seen.size());
+}
+
+TEST(Grouped, ALowRankBankCostsOnePassOverItHoweverManyMatricesItHas) {
+  LargeBank small(4), large(256);
+  EXPECT_EQ(graph_size(large.forward()), graph_size(small.forward()));
+  large.forward().sum().backward();
+  // The second pass adds to the gradients in their places: no bank of scratch memory.
+  const auto loss = large.forward().sum();
+  const int64_t bank = large.map->bytes();
+  const TensorPeak peak;
+  loss.backward();
+  EXPECT_LT(peak.bytes(), bank / 2) << "of a bank of " << bank;
+}
+
+TEST(Grouped, TapsOfALowRankBankAndItsFactorsSeeAllRowsAtOnce) {
+  Bank bank("low_rank");
+  const auto x = at::randn({6, 3}, at::kDouble);
+  TapBoard board(bank.inventory.taps);
+  std::map<std::string, std::vector<int64_t>> seen;
+  board.read("*", [&](const TapEvent& event, const Tensor& t) { seen[event.name] = t.sizes().vec(); });
+  board.start_pass();
+  Context ctx;
+  ctx.taps = &board;
+  const auto y = grouped_forward(ctx, *bank.map, x, kCounts);
+  EXPECT_LT(gap(y, one_by_one(bank, x)), 1e-14);
+  const std::map<std::string, std::vector<int64_t>> want = {
+      {"bank.in", {6, 3}}, {"bank.a.out", {6, 8}}, {"bank.b.out", {6, 5}}, {"bank.out", {6, 5}}};
+  EXPECT_EQ(seen, want);
 }
 
 TEST(Grouped, RefusesRowsThatDoNotAddUp) {

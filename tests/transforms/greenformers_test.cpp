@@ -277,6 +277,16 @@ TEST(Greenformers, ConvolutionsBecomeTwoThinOnes) {
   }
 }
 
+TEST(Greenformers, ConvolutionsInTwoStepsAreLeftWithAWarning) {
+  const auto once =
+      factorize({{"rank", 4}, {"solver", "svd"}, {"submodules", {"layers.0.mixer"}}}, convolutional(1)).model;
+  const auto again = factorize({{"rank", 4}, {"solver", "svd"}}, once);
+  EXPECT_EQ(again.report.at("warnings"),
+            Json::array(
+                {"'layers.0.mixer.map' stays as it is: a convolution in two steps is not factorized again"}));
+  EXPECT_EQ(map_of(*again.model, "layers.0.channel.up").type(), "low_rank");
+}
+
 TEST(Greenformers, BanksOfExpertsAreFactorizedOneByOne) {
   DecoderShape shape;
   shape.channel = {{"type", "experts"}, {"experts", 3}, {"hidden", 40}};

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include "formwork/linear/quantized/int4.h"
+#include "formwork/models/built_in_specs.h"
 #include "formwork/transforms/transform.h"
 
 namespace formwork {
@@ -88,6 +90,111 @@ TEST(Gptq, BlocksDoNotChangeTheResult) {
   const auto a = apply("gptq", {{"group", 16}, {"block", 128}}, model).model;
   const auto b = apply("gptq", {{"group", 16}, {"block", 5}}, model).model;
   EXPECT_LT(distance(*a, *b), 1e-4);
+}
+
+// A decoder whose hidden units are no multiple of the group, with a second block of another width.
+std::shared_ptr<Model> with_short_groups() {
+  const auto json = Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 29, "width": 24,
+    "layers": [{"mixer": {"type": "attention", "heads": 4}, "channel": {"type": "gated_mlp", "hidden": 43}},
+               {"mixer": {"type": "attention", "heads": 2}, "channel": {"type": "mlp", "hidden": 20}}]}})");
+  auto model = build_model(Spec::from_json(json, "test"), 3);
+  const at::NoGradGuard guard;
+  at::manual_seed(11);
+  for (auto& param : model->inventory().params) param.value.add_(at::randn_like(param.value) * 0.1);
+  return model;
+}
+
+// GPTQ as its paper derives it, without blocks or a factor of the inverse: after each column the inverse of
+// the Hessian over the columns that are left, by elimination. W as it is rounded, [out, in].
+Tensor gptq_oracle(const Tensor& weight, const Tensor& outer, int64_t group) {
+  const int64_t in = weight.size(1);
+  auto w = weight.to(at::kDouble).clone(), made = at::zeros_like(w);
+  auto inverse = at::linalg_inv(outer + at::eye(in, at::kDouble) * 0.01 * outer.diagonal().mean());
+  Int4Grid grid;
+  for (int64_t i = 0; i < in; ++i) {
+    if (i % group == 0) grid = int4_grid(w.narrow(1, i, std::min(group, in - i)), false);
+    const auto column = w.narrow(1, i, 1);
+    made.narrow(1, i, 1).copy_(int4_value(int4_codes(column.to(at::kFloat), grid), grid));
+    const auto error = (column - made.narrow(1, i, 1)) / inverse[i][i];
+    const auto row = inverse[i].clone();
+    w.sub_(error * row);
+    inverse.sub_(at::outer(row, row) / row[i]);
+  }
+  return made;
+}
+
+TEST(Gptq, AShortLastGroupEqualsAnOracle) {
+  const auto model = with_short_groups();
+  const auto moments =
+      collect_moments(*model, calibration(), input_taps(block_maps(*model)), /*with_outer=*/true);
+  for (const int64_t block : {128, 5}) {
+    const auto made = apply("gptq", {{"group", 16}, {"block", block}}, model).model;
+    int64_t seen = 0;
+    for (auto* map : block_maps(*model)) {
+      const auto weight = map->dense();
+      const auto& outer = moments.at(map->input_tap()).outer;
+      const auto ours = gptq_oracle(weight, outer, 16);
+      const auto nearest = int4_round(weight, 16, false).value().to(at::kDouble);
+      const auto error = [&](const Tensor& value) {
+        const auto d = weight - value;
+        return (d.matmul(outer) * d).sum(1, /*keepdim=*/true);
+      };
+      const auto want = at::where(error(ours) > error(nearest), nearest, ours);
+      for (auto* other : made->inventory().maps)
+        if (other->path() == map->path()) {
+          EXPECT_EQ(other->type(), "int4");
+          EXPECT_LT((other->dense() - want).abs().max().item<double>(), 1e-5) << map->path();
+          ++seen;
+        }
+    }
+    EXPECT_EQ(seen, 8);
+  }
+}
+
+TEST(Int4Rtn, ShortLastGroupsAreSavedAndAxesFollow) {
+  const at::NoGradGuard guard;
+  const auto model = with_short_groups();
+  for (const std::string name : {"int4_rtn", "gptq"}) {
+    const auto made = apply(name, {{"group", 16}}, model).model;
+    save_model(*made, ::testing::TempDir() + "/formwork_short");
+    EXPECT_TRUE(at::equal(logits(*made), logits(*load_model(::testing::TempDir() + "/formwork_short"))));
+    const auto with_units = [&](const Tensor& index) {
+      Edit edit(*made);
+      edit.select("layers.0.channel.hidden", index);
+      return edit.finish();
+    };
+    const auto units = [](int64_t first, int64_t end) { return at::arange(first, end, at::kLong); };
+    // The whole groups of 16 in another order, the short one of 11 behind them.
+    const auto turned = with_units(at::cat({units(16, 32), units(0, 16), units(32, 43)}));
+    EXPECT_LT(distance(*made, *turned), 1e-5);
+    EXPECT_THROW(with_units(at::cat({units(32, 43), units(0, 32)})), Error);
+    EXPECT_THROW(with_units(units(0, 40)), Error);
+    EXPECT_THROW(with_units(units(1, 43)), Error);
+    // Cut to whole groups, and to a whole and the short one: as the dense model would be cut.
+    const auto dense = apply("to_dense", Json::object(), made).model;
+    for (const auto& kept : {units(0, 32), at::cat({units(16, 32), units(32, 43)})}) {
+      Edit edit(*dense);
+      edit.select("layers.0.channel.hidden", kept);
+      EXPECT_LT(distance(*with_units(kept), *edit.finish()), 1e-4);
+    }
+  }
+}
+
+// 688 hidden units by 128: five whole groups and one of 48.
+TEST(Int4Rtn, CompressesTheWholeBaseDecoder) {
+  auto spec = built_in_spec("base-decoder").to_json();
+  spec["model"]["vocab"] = 29;
+  spec["model"]["layers"]["repeat"] = 1;
+  const auto model = build_model(Spec::from_json(spec, "test"), 0);
+  for (const std::string name : {"int4_rtn", "gptq"}) {
+    const auto made = Registry<Transform>::make({name, {{"group", 128}}})->apply(model, calibration());
+    for (auto* map : made.model->inventory().maps) {
+      if (!is_block_role(map->role())) continue;
+      EXPECT_EQ(map->type(), "int4") << map->path();
+      EXPECT_EQ(map->bytes(), map->out() * (map->in() / 2 + 5 * ((map->in() + 127) / 128))) << map->path();
+    }
+    EXPECT_LT(distance(*model, *made.model), 1);
+  }
 }
 
 TEST(Prune, KeepsTheSharesAskedFor) {

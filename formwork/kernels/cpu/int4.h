@@ -12,15 +12,15 @@ namespace formwork {
 
 struct Int4Weight {
   int64_t outputs = 0;             // O
-  int64_t inputs = 0;              // I, a multiple of group
+  int64_t inputs = 0;              // I; the last group is short where it is no multiple of group
   int64_t group = 0;               // a multiple of 8; 32, 64 and 128 are usual
-  const uint8_t* codes = nullptr;  // [O, I / 2], the first of two inputs in the low half
-  const float* scales = nullptr;   // [O, I / group]
-  const uint8_t* zeros = nullptr;  // [O, I / group], in [0, 15]
+  const uint8_t* codes = nullptr;  // [O, (I + 1) / 2], the first of two inputs in the low half
+  const float* scales = nullptr;   // [O, groups], groups = (I + group - 1) / group
+  const uint8_t* zeros = nullptr;  // [O, groups], in [0, 15]
 };
 
 // y [rows, O] = x [rows, I] (row stride `stride`) W^T + bias (or null). Throws Error when group is no
-// multiple of 8 or does not divide I.
+// multiple of 8.
 void int4_linear(const float* x, int64_t rows, int64_t stride, const Int4Weight& weight, const float* bias,
                  float* y);
 

@@ -5,7 +5,7 @@
 #include <hwy/highway.h>
 
 #include "formwork/core/error.h"
-#include "formwork/kernels/cpu/int4.h"
+#include "formwork/kernels/cpu/int4_rows.h"
 #include "formwork/kernels/cpu/parallel.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -35,28 +35,31 @@ HWY_INLINE void values(D d, const Grid<D>& grid, const uint8_t* codes, hn::Vec<D
   odd = hn::MulAdd(high, grid.scale, grid.shift);
 }
 
-// kRows rows of x, [kRows, I] with each run of 2 L inputs as L even ones and then L odd ones (L lanes),
+// kRows rows of x, [kRows, padded] with each run of 2 L inputs as L even ones and then L odd ones (L lanes),
 // against kOutputs rows of W from output o: y [kRows][w.outputs].
 template <int kLanes, int kRows, int kOutputs>
-void tile(const float* x, const Int4Weight& w, int64_t o, const float* bias, float* y) {
+void tile(const float* x, const Int4Rows& w, int64_t o, const float* bias, float* y) {
   const hn::CappedTag<float, kLanes> d;
   using D = hn::CappedTag<float, kLanes>;
-  const int64_t lanes = hn::Lanes(d), groups = w.inputs / w.group;
+  const int64_t lanes = hn::Lanes(d);
+  const uint8_t* rows[kOutputs];
+  for (int j = 0; j < kOutputs; ++j) rows[j] = w.row(o + j);
   hn::Vec<D> sum[kRows][kOutputs];
   for (int r = 0; r < kRows; ++r)
     for (int j = 0; j < kOutputs; ++j) sum[r][j] = hn::Zero(d);
-  for (int64_t g = 0; g < groups; ++g)
+  for (int64_t g = 0; g < w.groups; ++g)
     for (int j = 0; j < kOutputs; ++j) {
-      const Grid<D> grid(d, w, (o + j) * groups + g);
-      const uint8_t* codes = w.codes + (o + j) * w.inputs / 2;
+      const Grid<D> grid(d, w, (o + j) * w.groups + g);
+      const uint8_t* codes = rows[j];
       // Rows are too short for the processor to see the stream that they are.
-      hwy::Prefetch(codes + (kOutputs * w.inputs + g * w.group) / 2);
-      for (int64_t i = g * w.group; i < (g + 1) * w.group; i += 2 * lanes) {
+      hwy::Prefetch(codes + kOutputs * w.row_bytes + g * w.group / 2);
+      const int64_t end = w.end_of(g);
+      for (int64_t i = g * w.group; i < end; i += 2 * lanes) {
         hn::Vec<D> even, odd;
         values(d, grid, codes + i / 2, even, odd);
         for (int r = 0; r < kRows; ++r) {
-          sum[r][j] = hn::MulAdd(hn::LoadU(d, x + r * w.inputs + i), even, sum[r][j]);
-          sum[r][j] = hn::MulAdd(hn::LoadU(d, x + r * w.inputs + i + lanes), odd, sum[r][j]);
+          sum[r][j] = hn::MulAdd(hn::LoadU(d, x + r * w.padded + i), even, sum[r][j]);
+          sum[r][j] = hn::MulAdd(hn::LoadU(d, x + r * w.padded + i + lanes), odd, sum[r][j]);
         }
       }
     }
@@ -66,15 +69,15 @@ void tile(const float* x, const Int4Weight& w, int64_t o, const float* bias, flo
 }
 
 template <int kLanes, int kOutputs>
-void strip(const float* x, int64_t rows, const Int4Weight& w, int64_t o, const float* bias, float* y) {
+void strip(const float* x, int64_t rows, const Int4Rows& w, int64_t o, const float* bias, float* y) {
   int64_t n = 0;
-  for (; n + 4 <= rows; n += 4) tile<kLanes, 4, kOutputs>(x + n * w.inputs, w, o, bias, y + n * w.outputs);
-  for (; n < rows; ++n) tile<kLanes, 1, kOutputs>(x + n * w.inputs, w, o, bias, y + n * w.outputs);
+  for (; n + 4 <= rows; n += 4) tile<kLanes, 4, kOutputs>(x + n * w.padded, w, o, bias, y + n * w.outputs);
+  for (; n < rows; ++n) tile<kLanes, 1, kOutputs>(x + n * w.padded, w, o, bias, y + n * w.outputs);
 }
 
 // Outputs that share the reading of x: as many as the registers hold beside their sums for 4 rows.
 template <int kLanes>
-void outputs_with(const float* x, int64_t rows, const Int4Weight& w, int64_t begin, int64_t end,
+void outputs_with(const float* x, int64_t rows, const Int4Rows& w, int64_t begin, int64_t end,
                   const float* bias, float* y) {
   constexpr int together = hn::MaxLanes(hn::CappedTag<float, kLanes>()) == 16 ? 4 : 2;
   int64_t o = begin;
@@ -83,19 +86,26 @@ void outputs_with(const float* x, int64_t rows, const Int4Weight& w, int64_t beg
 }
 
 template <int kLanes>
-void values_with(const Int4Weight& w, int64_t first, int64_t count, float* out) {
+void values_with(const Int4Rows& w, int64_t first, int64_t count, float* out) {
   const hn::CappedTag<float, kLanes> d;
   using D = hn::CappedTag<float, kLanes>;
-  const int64_t lanes = hn::Lanes(d), groups = w.inputs / w.group;
-  for (int64_t o = first; o < first + count; ++o)
-    for (int64_t g = 0; g < groups; ++g) {
-      const Grid<D> grid(d, w, o * groups + g);
-      for (int64_t i = g * w.group; i < (g + 1) * w.group; i += 2 * lanes) {
+  const int64_t lanes = hn::Lanes(d);
+  HWY_ALIGN float run[2 * kLanes];
+  for (int64_t o = first; o < first + count; ++o) {
+    const uint8_t* codes = w.row(o);
+    float* to = out + (o - first) * w.inputs;
+    for (int64_t g = 0; g < w.groups; ++g) {
+      const Grid<D> grid(d, w, o * w.groups + g);
+      const int64_t end = w.end_of(g);
+      for (int64_t i = g * w.group; i < end; i += 2 * lanes) {
         hn::Vec<D> even, odd;
-        values(d, grid, w.codes + (o * w.inputs + i) / 2, even, odd);
-        hn::StoreInterleaved2(even, odd, d, out + (o - first) * w.inputs + i);
+        values(d, grid, codes + i / 2, even, odd);
+        const bool whole = i + 2 * lanes <= w.inputs;
+        hn::StoreInterleaved2(even, odd, d, whole ? to + i : run);
+        if (!whole) std::copy_n(run, w.inputs - i, to + i);
       }
     }
+  }
 }
 
 // Lanes of the kernel for a group: a run of two vectors must not cross its end.
@@ -105,14 +115,14 @@ int64_t run_lanes(int64_t group) {
   return hn::Lanes(hn::CappedTag<float, 4>());
 }
 
-void multiply(const float* x, int64_t rows, const Int4Weight& w, int64_t begin, int64_t end,
-              const float* bias, float* y) {
+void multiply(const float* x, int64_t rows, const Int4Rows& w, int64_t begin, int64_t end, const float* bias,
+              float* y) {
   if (w.group % 32 == 0) return outputs_with<16>(x, rows, w, begin, end, bias, y);
   if (w.group % 16 == 0) return outputs_with<8>(x, rows, w, begin, end, bias, y);
   return outputs_with<4>(x, rows, w, begin, end, bias, y);
 }
 
-void dequantize(const Int4Weight& w, int64_t first, int64_t count, float* out) {
+void dequantize(const Int4Rows& w, int64_t first, int64_t count, float* out) {
   if (w.group % 32 == 0) return values_with<16>(w, first, count, out);
   if (w.group % 16 == 0) return values_with<8>(w, first, count, out);
   return values_with<4>(w, first, count, out);
@@ -130,37 +140,38 @@ HWY_EXPORT(run_lanes);
 HWY_EXPORT(multiply);
 HWY_EXPORT(dequantize);
 
-static std::vector<float> even_then_odd(const float* x, int64_t rows, int64_t stride, int64_t inputs,
+static std::vector<float> even_then_odd(const float* x, int64_t rows, int64_t stride, const Int4Rows& w,
                                         int64_t lanes) {
-  std::vector<float> turned(rows * inputs);
+  std::vector<float> turned(rows * w.padded);
   for (int64_t n = 0; n < rows; ++n)
-    for (int64_t i = 0; i < inputs; i += 2 * lanes)
-      for (int64_t k = 0; k < lanes; ++k)
-        for (int64_t half = 0; half < 2; ++half)
-          turned[n * inputs + i + half * lanes + k] = x[n * stride + i + 2 * k + half];
+    for (int64_t i = 0; i < w.inputs; i += 2 * lanes) {
+      const int64_t count = std::min(2 * lanes, w.inputs - i);
+      for (int64_t k = 0; k < count; ++k)
+        turned[n * w.padded + i + k % 2 * lanes + k / 2] = x[n * stride + i + k];
+    }
   return turned;
 }
 
-static void check(const Int4Weight& w) {
-  if (w.group < 8 || w.group % 8 != 0 || w.inputs % w.group != 0)
-    fail("int4: expected a group that is a multiple of 8 and divides the {} inputs, found {}", w.inputs,
-         w.group);
+static Int4Rows checked(const Int4Weight& w) {
+  if (w.group < 8 || w.group % 8 != 0)
+    fail("int4: expected a group that is a multiple of 8, found {}", w.group);
+  return {w, 2 * HWY_DYNAMIC_DISPATCH(run_lanes)(w.group)};
 }
 
 void int4_linear(const float* x, int64_t rows, int64_t stride, const Int4Weight& weight, const float* bias,
                  float* y) {
-  check(weight);
-  const int64_t lanes = HWY_DYNAMIC_DISPATCH(run_lanes)(weight.group);
-  const auto turned = even_then_odd(x, rows, stride, weight.inputs, lanes);
-  parallel_for(0, weight.outputs, 64, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(multiply)(turned.data(), rows, weight, begin, end, bias, y);
+  const auto w = checked(weight);
+  const int64_t lanes = HWY_DYNAMIC_DISPATCH(run_lanes)(w.group);
+  const auto turned = even_then_odd(x, rows, stride, w, lanes);
+  parallel_for(0, w.outputs, 64, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(multiply)(turned.data(), rows, w, begin, end, bias, y);
   });
 }
 
 void int4_dequantize(const Int4Weight& weight, int64_t first, int64_t count, float* values) {
-  check(weight);
+  const auto w = checked(weight);
   parallel_for(first, first + count, 16, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(dequantize)(weight, begin, end - begin, values + (begin - first) * weight.inputs);
+    HWY_DYNAMIC_DISPATCH(dequantize)(w, begin, end - begin, values + (begin - first) * w.inputs);
   });
 }
 

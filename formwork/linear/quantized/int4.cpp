@@ -23,25 +23,42 @@ Tensor int4_value(const Tensor& codes, const Int4Grid& grid) {
   return (codes.to(at::kFloat) - grid.zero.unsqueeze(-1)) * grid.scale.unsqueeze(-1);
 }
 
-std::map<std::string, Tensor> int4_tensors(const Tensor& codes, const Int4Grid& grid) {
-  const auto pairs = codes.unflatten(-1, {codes.size(-1) / 2, 2});
-  return {{"codes", pairs.select(-1, 0).bitwise_or(pairs.select(-1, 1).bitwise_left_shift(4)).contiguous()},
+namespace {
+
+int64_t groups_of(int64_t in, int64_t group) { return (in + group - 1) / group; }
+
+void check_group(int64_t group, const std::string& where) {
+  if (group < 8 || group % 8 != 0)
+    fail("{}: expected a group that is a multiple of 8, found {}", where, group);
+}
+
+// [out, in] -> [out, groups, group], zeros behind a short group: they change no grid.
+Tensor in_groups(const Tensor& x, int64_t group) {
+  const int64_t in = x.size(1), missing = groups_of(in, group) * group - in;
+  return (missing ? at::constant_pad_nd(x, {0, missing}) : x).unflatten(1, {-1, group});
+}
+
+// Codes as stored -> [out, in].
+Tensor unpacked(const Tensor& codes, int64_t in) {
+  return at::stack({codes.bitwise_and(15), codes.bitwise_right_shift(4)}, -1).flatten(1).narrow(1, 0, in);
+}
+
+}  // namespace
+
+Tensor Int4Matrix::value() const {
+  return int4_value(in_groups(codes, group), grid).flatten(1).narrow(1, 0, codes.size(1));
+}
+
+std::map<std::string, Tensor> Int4Matrix::tensors() const {
+  const int64_t in = codes.size(1);
+  const auto pairs = (in % 2 ? at::constant_pad_nd(codes, {0, 1}) : codes).unflatten(1, {-1, 2});
+  const auto packed = pairs.select(-1, 0).bitwise_or(pairs.select(-1, 1).bitwise_left_shift(4));
+  return {{"codes", (in % group ? packed : packed.unflatten(1, {-1, group / 2})).contiguous()},
           {"scale", grid.scale.to(at::kFloat).contiguous()},
           {"zero", grid.zero.to(at::kByte).contiguous()}};
 }
 
 namespace {
-
-void check_group(int64_t in, int64_t group, const std::string& where) {
-  if (group < 8 || group % 8 != 0 || in % group != 0)
-    fail("{}: expected a group that is a multiple of 8 and divides the {} inputs, found {}", where, in,
-         group);
-}
-
-// [out, groups, group / 2] -> [out, groups, group].
-Tensor unpacked(const Tensor& codes) {
-  return at::stack({codes.bitwise_and(15), codes.bitwise_right_shift(4)}, -1).flatten(-2);
-}
 
 // From here on dequantizing a row of W is cheap beside the products that it takes part in.
 constexpr int64_t kManyRows = 16;
@@ -64,29 +81,34 @@ class Int4Linear final : public LinearMap {
   struct Options {
     int64_t group = 64;
     void describe(Fields& f) {
-      f.integer("group", group, "inputs that share a scale; a multiple of 8", 8, 65536);
+      f.integer("group", group, "inputs that share a scale, a multiple of 8; fewer in a last group", 8,
+                65536);
     }
   };
 
   Int4Linear(Build& build, const LinearNeed& need, const Options& options)
       : LinearMap(build, need), group_(options.group) {
     require_single(build, need, "int4");
-    check_group(need.in.size(), group_, build.path());
-    Dim out = need.out, groups = need.in;
+    check_group(group_, build.path());
+    Dim out = need.out, groups = need.in, pairs = need.in;
     out.writes = true;
     groups.grain = group_;
-    codes_ = own(build.param("codes", {out, groups, Dim::plain(group_ / 2)}, stored_rule(at::kByte)));
+    pairs.grain = 2;
+    codes_ = own(build.param(
+        "codes",
+        in() % group_ ? std::vector<Dim>{out, pairs} : std::vector<Dim>{out, groups, Dim::plain(group_ / 2)},
+        stored_rule(at::kByte)));
     scale_ = own(build.param("scale", {out, groups}, stored_rule(at::kFloat)));
     zero_ = own(build.param("zero", {out, groups}, stored_rule(at::kByte)));
     for (const auto& dim : {need.out, need.in})
       restrict_axes(build, dim, Group::permute, "4-bit codes of whole groups cannot be mixed or rescaled");
     if (const auto weight = initial_weight(build, need); weight.defined())
-      begin_with(build, int4_round(weight, group_, false));
+      begin_with(build, int4_round(weight, group_, false).tensors());
   }
 
   Tensor dense(Context& ctx) override {
     const Int4Grid grid{ctx.value(*scale_), ctx.value(*zero_).to(at::kFloat)};
-    return int4_value(unpacked(ctx.value(*codes_)), grid).flatten(1);
+    return Int4Matrix{unpacked(ctx.value(*codes_), in()), grid, group_}.value();
   }
   double flops() const override { return 2.0 * static_cast<double>(in()) * static_cast<double>(out()); }
   std::string type() const override { return "int4"; }
@@ -133,11 +155,11 @@ FORMWORK_PART(LinearMap, Int4Linear, "int4", "4-bit codes with a scale and a zer
 
 }  // namespace
 
-std::map<std::string, Tensor> int4_round(const Tensor& weight, int64_t group, bool symmetric) {
-  check_group(weight.size(1), group, "int4");
-  const auto w = weight.detach().to(at::kFloat).unflatten(1, {weight.size(1) / group, group});
+Int4Matrix int4_round(const Tensor& weight, int64_t group, bool symmetric) {
+  check_group(group, "int4");
+  const auto w = in_groups(weight.detach().to(at::kFloat), group);
   const auto grid = int4_grid(w, symmetric);
-  return int4_tensors(int4_codes(w, grid), grid);
+  return {int4_codes(w, grid).flatten(1).narrow(1, 0, weight.size(1)), grid, group};
 }
 
 }  // namespace formwork

@@ -59,7 +59,7 @@ Compressed compress(const Candidate& candidate, const std::shared_ptr<Model>& or
   const auto made = transform->apply(original, data);
   if (made.model == original || same_model(*made.model, *original))
     throw NothingChanged(fmt::format("'{}' changed nothing", candidate_text(candidate)));
-  return {made.model, transform->budget(*original, made)};
+  return {made.model, transform->budget(*original, made), made.report.value("warnings", Json::array())};
 }
 
 void recover(Model& model, Task& task, const Recovery& recovery, const std::filesystem::path& folder) {

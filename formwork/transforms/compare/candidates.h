@@ -37,6 +37,7 @@ std::string candidate_text(const Candidate& candidate);
 struct Compressed {
   std::shared_ptr<Model> model;
   std::optional<Budget> budget;
+  Json warnings;  // a list of lines
 };
 
 // Applies the method. Throws Error with the reason where it does not apply, and NothingChanged where the

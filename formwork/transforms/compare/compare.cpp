@@ -121,26 +121,31 @@ class Comparison {
     return row;
   }
 
-  // Saves the candidate's model; returns its budget's fields.
+  // Saves the candidate's model; returns what its method says of it.
   Json make_model(const Candidate& candidate, const fs::path& folder) {
     if (candidate.recover > 0) {
       const Candidate base{candidate.method, candidate.options, 0};
       const auto model = load_model(ledger_->model_folder(base).string());
       recover(*model, input_.task, recovery(candidate), folder.string() + ".training");
       save_model(*model, folder.string());
-      return budget_fields(*ledger_->row(base));
+      return method_fields(*ledger_->row(base));
     }
     if (candidate.method == kOriginal) return Json::object();
     const auto made = compress(candidate, original(), data_);
     save_model(*made.model, folder.string());
-    if (!made.budget) return Json::object();
-    return {
-        {"budget", made.budget->measure}, {"asked", made.budget->asked}, {"reached", made.budget->reached}};
+    Json fields = Json::object();
+    if (!made.warnings.empty()) fields["warnings"] = made.warnings;
+    if (made.budget)
+      fields.update({{"budget", made.budget->measure},
+                     {"asked", made.budget->asked},
+                     {"reached", made.budget->reached}});
+    return fields;
   }
 
-  static Json budget_fields(const Json& base) {
+  // What the method said of itself.
+  static Json method_fields(const Json& base) {
     Json fields = Json::object();
-    for (const char* name : {"budget", "asked", "reached"})
+    for (const char* name : {"warnings", "budget", "asked", "reached"})
       if (base.contains(name)) fields[name] = base[name];
     return fields;
   }

@@ -46,6 +46,7 @@ struct CompareInput {
 //   bytes, parameters, flops/token        as saved; operations for one token that sees a sample's length
 //   prefill tokens/s, decode tokens/s, peak bytes    medians over the rounds (measure_turn)
 //   budget, asked, reached                the method's own measure
+//   warnings                              of the method, where there are any
 //   front                                 on the Pareto front of bytes and loss
 //   model, seconds                        where it lies; what compressing or training it took
 // or method, options, recovered, reason where a method does not apply. What is finished is kept in `work`

@@ -55,7 +55,7 @@ class Greenformers final : public Transform {
  private:
   void check_submodules(const Model& model) const;
   bool is_chosen(const std::string& path) const;
-  std::string why_left(const Model& model, const LinearMap& map) const;
+  Stays why_left(const Model& model, const LinearMap& map) const;
   int64_t rank_of(const LinearMap& map, int64_t most, int64_t full, int64_t groups) const;
   std::string saves_nothing(int64_t most) const;
   Replacement factorize(LinearMap& map) const;
@@ -100,17 +100,17 @@ void Greenformers::check_submodules(const Model& model) const {
   }
 }
 
-// Why a map stays as it is, or nothing; a map that is compressed in another way is an error.
-std::string Greenformers::why_left(const Model& model, const LinearMap& map) const {
+// Why a map stays as it is; a map that is compressed in another way is an error.
+Stays Greenformers::why_left(const Model& model, const LinearMap& map) const {
   const auto role = map.role();
-  if (!is_chosen(map.path())) return "outside the submodules";
-  if (role == Role::embed && !options_.factor_embeddings) return "an embedding";
-  if (role == Role::head && !options_.factor_head) return "a map of the head";
+  if (!is_chosen(map.path())) return {"outside the submodules"};
+  if (role == Role::embed && !options_.factor_embeddings) return {"an embedding"};
+  if (role == Role::head && !options_.factor_head) return {"a map of the head"};
   if (role == Role::router || role == Role::shortcut)
-    return fmt::format("a map of role '{}' stays as it is", role_name(role));
+    return {fmt::format("a map of role '{}' stays as it is", role_name(role))};
   for (const auto& [copy, original] : model.inventory().ties)
     if (original.rfind(map.path() + ".", 0) == 0)
-      return fmt::format("shared with '{}': untie it first", copy);
+      return {fmt::format("shared with '{}': untie it first", copy), true};
   return formwork::why_left(model, map, "greenformers", options_.fact_led_unit);
 }
 
@@ -146,7 +146,7 @@ std::string Greenformers::saves_nothing(int64_t most) const {
 Replacement Greenformers::factorize(LinearMap& map) const {
   const int64_t most = map.in() * map.out() / (map.in() + map.out());
   const int64_t rank = rank_of(map, most, std::min(map.in(), map.out()), 1);
-  if (rank == 0) return Replacement::skip(saves_nothing(most));
+  if (rank == 0) return Replacement::leave(saves_nothing(most));
   const auto weight = finite_weight(map), wide = weight.to(at::kDouble);
   const SolverOptions solver{options_.solver, options_.balance, options_.num_iter};
   if (map.banks() == 0) {
@@ -167,7 +167,7 @@ Replacement Greenformers::factorize(Convolution& map) const {
   const int64_t groups = map.window().groups, share = map.out() / groups;
   const int64_t most = map.in() * share / (map.in() + share);
   const int64_t rank = rank_of(map, most, groups * std::min(share, map.fan_in()), groups);
-  if (rank == 0) return Replacement::skip(saves_nothing(most));
+  if (rank == 0) return Replacement::leave(saves_nothing(most));
   const auto kernel = map.kernel(), wide = kernel.flatten(1).to(at::kDouble);  // [out, in / groups * K]
   if (!wide.isfinite().all().item<bool>()) fail("'{}': the kernel is not finite", map.path());
   std::vector<Tensor> a, b;
@@ -188,12 +188,13 @@ TransformResult Greenformers::apply(const std::shared_ptr<Model>& model, const C
   check_submodules(*model);
   const auto& maps = model->inventory().maps;
   auto result = replace_maps(model, maps, "greenformers", options_json(options_), [&](LinearMap& map) {
-    if (const auto reason = why_left(*model, map); !reason.empty()) return Replacement::skip(reason);
+    if (const auto stays = why_left(*model, map); !stays.reason.empty()) return Replacement::skip(stays);
     auto* convolution = dynamic_cast<Convolution*>(&map);
     return convolution ? factorize(*convolution) : factorize(map);
   });
   if (options_.solver == "random")
-    result.report["warnings"] = {"solver 'random' forgets the weights: train the result, or choose svd"};
+    result.report["warnings"].push_back(
+        "solver 'random' forgets the weights: train the result, or choose svd");
   return result;
 }
 

@@ -52,7 +52,7 @@ class Lord final : public Transform {
 
  private:
   using Bases = std::map<std::string, OutputBasis>;  // by path
-  std::string why_kept(const Model& model, const LinearMap& map) const;
+  Stays why_kept(const Model& model, const LinearMap& map) const;
   std::vector<LinearMap*> chosen(const Model& model) const;
   void check_types(const Model& model) const;
   std::map<std::string, Moments> collect(Model& model, const Calibration& data,
@@ -62,7 +62,8 @@ class Lord final : public Transform {
   Shares scan(Model& model, const Bases& bases, const std::vector<LinearMap*>& maps, const Calibration& held,
               Json& report) const;
   int64_t rank_of(const LinearMap& map, const OutputBasis& basis, const Shares& shares) const;
-  Json factorize(Edit& edit, LinearMap& map, const OutputBasis& basis, int64_t rank) const;
+  Stays why_dense(const LinearMap& map, const Shares& shares) const;
+  Json factorize(Edit& edit, LinearMap& map, const OutputBasis& basis, const Shares& shares) const;
   std::shared_ptr<Model> factored(Model& model, const Bases& bases, const Shares& shares, bool record,
                                   Json& report) const;
   std::shared_ptr<Model> one_by_one(std::shared_ptr<Model> model, const Calibration& data,
@@ -109,23 +110,22 @@ Lord::Lord(const Options& options) : options_(options) {
   }
 }
 
-// Why a map is not factorized, empty for those that are: the dense ones of the blocks, and the head where
-// `types` names it.
-std::string Lord::why_kept(const Model& model, const LinearMap& map) const {
+// Why a map is not factorized: the dense ones of the blocks are, and the head where `types` names it.
+Stays Lord::why_kept(const Model& model, const LinearMap& map) const {
   const auto role = map.role();
   const auto& types = options_.types;
   const bool named = std::find(types.begin(), types.end(), Json(type_of(map))) != types.end();
   if (role == Role::embed || role == Role::shortcut || role == Role::router || role == Role::conv)
-    return fmt::format("a map of role '{}' stays as it is", role_name(role));
-  if (!named && (!types.empty() || role == Role::head)) return "not of the chosen types";
-  if (map.banks() > 0) return fmt::format("a bank of {} matrices", map.banks());
+    return {fmt::format("a map of role '{}' stays as it is", role_name(role))};
+  if (!named && (!types.empty() || role == Role::head)) return {"not of the chosen types"};
+  if (map.banks() > 0) return {fmt::format("a bank of {} matrices", map.banks()), true};
   return why_left(model, map, "lord");
 }
 
 std::vector<LinearMap*> Lord::chosen(const Model& model) const {
   std::vector<LinearMap*> maps;
   for (auto* map : model.inventory().maps)
-    if (why_kept(model, *map).empty()) maps.push_back(map);
+    if (why_kept(model, *map).reason.empty()) maps.push_back(map);
   return maps;
 }
 
@@ -205,12 +205,22 @@ int64_t Lord::rank_of(const LinearMap& map, const OutputBasis& basis, const Shar
   return 0;
 }
 
-Json Lord::factorize(Edit& edit, LinearMap& map, const OutputBasis& basis, int64_t rank) const {
-  Json row = {{"map", map.path()}, {"type", type_of(map)}, {"parameters_before", size_of(map)}};
-  if (rank == 0) {
-    row["skipped"] = fmt::format("no rank below {:.1f}, where it would save, was chosen", break_even(map));
-    return row;
+// Of a map without a rank.
+Stays Lord::why_dense(const LinearMap& map, const Shares& shares) const {
+  const auto type = type_of(map);
+  if (options_.rank == 0 && !options_.ranks.contains(type)) {
+    if (!options_.ranks.empty()) return {"option 'ranks' does not name its type"};
+    if (!shares.count(type)) return {"the scan keeps its type dense"};
   }
+  return {fmt::format("the rank asked for is not below {:.1f}, or rounds to none, and so saves nothing",
+                      break_even(map)),
+          /*warns=*/true};
+}
+
+Json Lord::factorize(Edit& edit, LinearMap& map, const OutputBasis& basis, const Shares& shares) const {
+  const int64_t rank = rank_of(map, basis, shares);
+  if (rank == 0) return row_of(map, why_dense(map, shares));
+  Json row = {{"map", map.path()}, {"type", type_of(map)}, {"parameters_before", size_of(map)}};
   const auto weight = map.dense();
   const auto made = split_map(basis, weight.to(at::kDouble), bias_of(map), rank);
   const auto type = weight.scalar_type();
@@ -232,7 +242,7 @@ std::shared_ptr<Model> Lord::factored(Model& model, const Bases& bases, const Sh
   for (auto* map : chosen(model)) {
     const auto basis = bases.find(map->path());
     if (basis == bases.end()) continue;
-    report["maps"].push_back(factorize(edit, *map, basis->second, rank_of(*map, basis->second, shares)));
+    report["maps"].push_back(factorize(edit, *map, basis->second, shares));
     any |= report["maps"].back().contains("rank");
   }
   if (!any) fail_for_nothing(report);
@@ -270,8 +280,7 @@ std::shared_ptr<Model> Lord::one_by_one(std::shared_ptr<Model> model, const Cali
     const auto bases = find_bases(*model, data, one, report);
     if (bases.empty()) continue;
     Edit edit(*model);
-    report["maps"].push_back(
-        factorize(edit, *one[0], bases.at(path), rank_of(*one[0], bases.at(path), shares)));
+    report["maps"].push_back(factorize(edit, *one[0], bases.at(path), shares));
     if (!report["maps"].back().contains("rank")) continue;
     if (!any) edit.record("lord", options_json(options_));
     any = true;
@@ -289,8 +298,8 @@ TransformResult Lord::apply(const std::shared_ptr<Model>& original, const Calibr
   if (maps.empty()) fail("lord: the model has no dense maps of the chosen types");
   TransformResult result{model, {{"maps", Json::array()}, {"warnings", Json::array()}}};
   for (const auto* map : model->inventory().maps)
-    if (const auto reason = why_kept(*model, *map); !reason.empty())
-      result.report["maps"].push_back({{"map", map->path()}, {"skipped", reason}});
+    if (const auto stays = why_kept(*model, *map); !stays.reason.empty())
+      result.report["maps"].push_back(row_of(*map, stays));
   auto data = at_most(given, options_.sequences, 0);
   Shares shares;
   if (options_.rank == 0 && options_.ranks.empty()) {
@@ -310,10 +319,11 @@ TransformResult Lord::apply(const std::shared_ptr<Model>& original, const Calibr
   }
   if (options_.order == "sequential") {
     result.model = one_by_one(model, data, shares, result.report);
-    return result;
+  } else {
+    const auto bases = find_bases(*model, data, maps, result.report);
+    result.model = factored(*model, bases, shares, true, result.report);
   }
-  const auto bases = find_bases(*model, data, maps, result.report);
-  result.model = factored(*model, bases, shares, true, result.report);
+  warn_of_left_maps(result.report);
   return result;
 }
 

@@ -39,7 +39,13 @@ class PruneModules final : public Transform {
     Edit edit(*model);
     TransformResult result{model, {{"pools", Json::array()}}};
     bool any = false;
-    for (size_t i = 0; i < pools.size(); ++i) any |= prune(edit, pools[i], uses[i], result.report["pools"]);
+    for (size_t i = 0; i < pools.size(); ++i) {
+      const bool pruned = prune(edit, pools[i], uses[i], result.report["pools"]);
+      if (!pruned)
+        result.report["warnings"].push_back(
+            fmt::format("'{}' keeps all its modules: none is used so little", pools[i].axis));
+      any |= pruned;
+    }
     if (!any) fail("prune_modules: no module is used less than {} of an even load", options_.threshold);
     edit.record("prune_modules", options_json(options_));
     result.model = edit.finish();

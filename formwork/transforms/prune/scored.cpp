@@ -22,7 +22,7 @@ Replacement prune_map(LinearMap& map, const Tensor& scores, const PruneOptions& 
   Replacement made;
   if (options.n > 0) {
     if (map.in() % options.m != 0)
-      return Replacement::skip(fmt::format("{} inputs are no multiple of {}", map.in(), options.m));
+      return Replacement::leave(fmt::format("{} inputs are no multiple of {}", map.in(), options.m));
     const auto mask = keep_n_of_m(scores, options.n, options.m);
     made.tensors = n_of_m_tensors(weight, mask, options.n, options.m);
     made.representation = PartSpec("masked");

@@ -19,7 +19,7 @@ class Wanda final : public Transform {
     const auto moments = collect_moments(*model, data, input_taps(block_maps(*model)), /*with_outer=*/false);
     return replace_block_maps(model, "wanda", options_json(options_), [&](LinearMap& map) {
       const auto found = moments.find(map.input_tap());
-      if (found == moments.end()) return Replacement::skip("no calibration token reached it");
+      if (found == moments.end()) return Replacement::leave("no calibration token reached it");
       const auto scores = finite_weight(map).to(at::kDouble).abs() * found->second.squares.sqrt();
       return prune_map(map, scores, options_, /*by_row=*/true);
     });

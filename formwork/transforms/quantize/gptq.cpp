@@ -13,12 +13,6 @@
 namespace formwork {
 namespace {
 
-struct Codes {
-  Tensor codes;   // [out, in] uint8
-  Int4Grid grid;  // [out, groups]
-  Tensor value(int64_t group) const { return int4_value(codes.unflatten(1, {-1, group}), grid).flatten(1); }
-};
-
 class Gptq final : public Transform {
  public:
   struct Options {
@@ -26,7 +20,8 @@ class Gptq final : public Transform {
     double damping = 0.01;
     bool act_order = false, symmetric = false;
     void describe(Fields& f) {
-      f.integer("group", group, "inputs that share a scale; a multiple of 8", 8, 65536);
+      f.integer("group", group, "inputs that share a scale, a multiple of 8; fewer in a last group", 8,
+                65536);
       f.integer("block", block, "columns between updates of the rest of the matrix", 1, 65536);
       f.number("damping", damping, "added to the diagonal, as a share of its mean", 1e-12, 1e6);
       f.flag("act_order", act_order, "columns with the largest inputs first; groups keep their columns");
@@ -41,8 +36,7 @@ class Gptq final : public Transform {
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) override;
 
  private:
-  Codes nearest_codes(const Tensor& weight) const;
-  Codes greedy_codes(const Tensor& weight, const Tensor& hessian) const;
+  Int4Matrix greedy_codes(const Tensor& weight, const Tensor& hessian) const;
   Replacement quantize(LinearMap& map, const Moments& moments) const;
   Options options_;
 };
@@ -56,19 +50,14 @@ Tensor inverse_factor(Tensor hessian, double damping) {
   return at::linalg_cholesky(at::cholesky_inverse(at::linalg_cholesky(damped)), /*upper=*/true);
 }
 
-Codes Gptq::nearest_codes(const Tensor& weight) const {
-  const auto grouped = weight.to(at::kFloat).unflatten(1, {-1, options_.group});
-  const auto grid = int4_grid(grouped, options_.symmetric);
-  return {int4_codes(grouped, grid).flatten(1), grid};
-}
-
-Codes Gptq::greedy_codes(const Tensor& weight, const Tensor& hessian) const {
+Int4Matrix Gptq::greedy_codes(const Tensor& weight, const Tensor& hessian) const {
   const int64_t in = weight.size(1), group = options_.group;
   const auto order = options_.act_order ? hessian.diagonal().argsort(/*stable=*/true, 0, true)
                                         : at::arange(in, at::TensorOptions(at::kLong));
   const auto u = inverse_factor(hessian.index_select(0, order).index_select(1, order), options_.damping);
   auto w = weight.to(at::kDouble).index_select(1, order).contiguous();
-  Codes made = nearest_codes(weight);  // the grids of act_order, which visits groups out of turn
+  auto made = int4_round(weight, group,
+                         options_.symmetric);  // the grids of act_order, which visits groups out of turn
   const int64_t* column_of = order.const_data_ptr<int64_t>();
   for (int64_t first = 0; first < in; first += options_.block) {
     const int64_t last = std::min(in, first + options_.block);
@@ -77,9 +66,10 @@ Codes Gptq::greedy_codes(const Tensor& weight, const Tensor& hessian) const {
       const int64_t column = column_of[i], g = column / group;
       if (!options_.act_order && i % group == 0) {
         // Columns past the block still owe this block's errors.
-        auto now = w.narrow(1, i, group).clone();
-        if (const int64_t late = i + group - last; late > 0 && i > first)
-          now.narrow(1, group - late, late)
+        const int64_t width = std::min(group, in - i);
+        auto now = w.narrow(1, i, width).clone();
+        if (const int64_t late = i + width - last; late > 0 && i > first)
+          now.narrow(1, width - late, late)
               .sub_(
                   errors.narrow(1, 0, i - first).matmul(u.narrow(0, first, i - first).narrow(1, last, late)));
         const auto grid = int4_grid(now, options_.symmetric);
@@ -103,9 +93,9 @@ Codes Gptq::greedy_codes(const Tensor& weight, const Tensor& hessian) const {
 Replacement Gptq::quantize(LinearMap& map, const Moments& moments) const {
   const auto weight = finite_weight(map);
   auto made = greedy_codes(weight, moments.outer);
-  const auto nearest = nearest_codes(weight);
-  const auto row_error = [&](const Codes& codes) {
-    const auto d = (weight - codes.value(options_.group)).to(at::kDouble);
+  const auto nearest = int4_round(weight, options_.group, options_.symmetric);
+  const auto row_error = [&](const Int4Matrix& matrix) {
+    const auto d = (weight - matrix.value()).to(at::kDouble);
     return (d.matmul(moments.outer) * d).sum(1);
   };
   const auto ours = row_error(made), theirs = row_error(nearest);
@@ -114,11 +104,11 @@ Replacement Gptq::quantize(LinearMap& map, const Moments& moments) const {
   made.grid.scale = at::where(worse, nearest.grid.scale, made.grid.scale);
   made.grid.zero = at::where(worse, nearest.grid.zero, made.grid.zero);
   Replacement result;
-  result.tensors = int4_tensors(made.codes.unflatten(1, {-1, options_.group}), made.grid);
+  result.tensors = made.tensors();
   result.representation = PartSpec("int4");
   result.representation->options = {{"group", options_.group}};
-  result.row = {{"error", output_error(weight - made.value(options_.group), moments)},
-                {"error_nearest", output_error(weight - nearest.value(options_.group), moments)},
+  result.row = {{"error", output_error(weight - made.value(), moments)},
+                {"error_nearest", output_error(weight - nearest.value(), moments)},
                 {"rows_nearest", worse.sum().item<int64_t>()}};
   return result;
 }
@@ -126,11 +116,8 @@ Replacement Gptq::quantize(LinearMap& map, const Moments& moments) const {
 TransformResult Gptq::apply(const std::shared_ptr<Model>& model, const Calibration& data) {
   const auto moments = collect_moments(*model, data, input_taps(block_maps(*model)), /*with_outer=*/true);
   return replace_block_maps(model, "gptq", options_json(options_), [&](LinearMap& map) {
-    if (options_.group % 8 != 0 || map.in() % options_.group != 0)
-      return Replacement::skip(
-          fmt::format("{} inputs do not divide into groups of {}", map.in(), options_.group));
     const auto found = moments.find(map.input_tap());
-    return found == moments.end() ? Replacement::skip("no calibration token reached it")
+    return found == moments.end() ? Replacement::leave("no calibration token reached it")
                                   : quantize(map, found->second);
   });
 }

@@ -12,7 +12,8 @@ class Int4Rtn final : public Transform {
     int64_t group = 64;
     bool symmetric = false;
     void describe(Fields& f) {
-      f.integer("group", group, "inputs that share a scale; a multiple of 8", 8, 65536);
+      f.integer("group", group, "inputs that share a scale, a multiple of 8; fewer in a last group", 8,
+                65536);
       f.flag("symmetric", symmetric, "codes centred on zero");
     }
   };
@@ -24,11 +25,8 @@ class Int4Rtn final : public Transform {
   }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     return replace_block_maps(model, "int4_rtn", options_json(options_), [&](LinearMap& map) {
-      if (options_.group % 8 != 0 || map.in() % options_.group != 0)
-        return Replacement::skip(
-            fmt::format("{} inputs do not divide into groups of {}", map.in(), options_.group));
       Replacement made;
-      made.tensors = int4_round(finite_weight(map), options_.group, options_.symmetric);
+      made.tensors = int4_round(finite_weight(map), options_.group, options_.symmetric).tensors();
       made.representation = PartSpec("int4");
       made.representation->options = {{"group", options_.group}};
       return made;
