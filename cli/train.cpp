@@ -1,5 +1,6 @@
 // formwork train SPEC: trains a model on a task and saves it.
 #include "command.h"
+#include "formwork/channels/router.h"
 #include "formwork/core/file.h"
 #include "formwork/train/trainer.h"
 
@@ -13,6 +14,15 @@ struct Arguments {
   bool json = false;
 };
 
+void warn_of_collapse(const Spec& spec) {
+  for (const auto& part : concentrating_parts(spec.model.options))
+    fmt::print(
+        stderr,
+        "formwork: warning: '{}' concentrates the load of a new model, most of whose modules will never "
+        "learn; train with balance_loss 'mi' first\n",
+        part);
+}
+
 // A new model from the Spec and what the task needs; a trained one where SPEC is a folder with weights.
 std::shared_ptr<Model> make_model(const std::string& name, const TaskChoice& choice, uint64_t seed,
                                   std::unique_ptr<Task>& task) {
@@ -21,6 +31,7 @@ std::shared_ptr<Model> make_model(const std::string& name, const TaskChoice& cho
   if (std::filesystem::exists(name + "/model.safetensors")) return load_model(name);
   const Json needs = task->model_needs();
   for (const auto& [key, value] : needs.items()) spec.model.options[key] = value;
+  warn_of_collapse(spec);
   return build_model(spec, seed);
 }
 

@@ -9,6 +9,8 @@ Router::Router(const Build& build, const Axis& modules, const RouterOptions& opt
   if (options.active > modules.size) fail("{}: {} active modules of {}", path_, options.active, modules.size);
   if (options.sample > options.active)
     fail("{}: sample_topk {} is above the {} active modules", path_, options.sample, options.active);
+  if (options.balance_loss == "concentration" && options.balance == 0)
+    fail("{}: balance_loss 'concentration' needs a weight: expected balance above 0, found 0", path_);
   if (options.dropout > 0 && options.gate != "mlp")
     fail("{}: router_dropout needs the hidden units of gate 'mlp', found '{}'", path_, options.gate);
   LinearNeed need;
@@ -90,6 +92,17 @@ void Router::add_losses(Context& ctx, const Tensor& logits, const Tensor& module
     ctx.add_loss(path_ + ".balance", options_.balance * loss);
   }
   if (options_.z > 0) ctx.add_loss(path_ + ".z", options_.z * router_z_loss(logits));
+}
+
+std::vector<std::string> concentrating_parts(const Json& spec, const std::string& path) {
+  std::vector<std::string> found;
+  if (spec.is_object() && spec.value("balance_loss", Json()) == "concentration") found.push_back(path);
+  if (!spec.is_structured()) return found;
+  for (const auto& [key, value] : spec.items()) {
+    auto inside = concentrating_parts(value, path.empty() ? key : path + "." + key);
+    found.insert(found.end(), inside.begin(), inside.end());
+  }
+  return found;
 }
 
 RouterChoice Router::choose(Context& ctx, const Tensor& x, const Tensor& real) {

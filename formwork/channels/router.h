@@ -45,6 +45,10 @@ struct RouterOptions {
   }
 };
 
+// Where in a Spec's JSON a part asks for the load-concentration loss. Trained with it from the start, all
+// tokens soon take the same few modules and the others never learn: it is meant for a trained model.
+std::vector<std::string> concentrating_parts(const Json& spec, const std::string& path = {});
+
 // Of N tokens, k modules each.
 struct RouterChoice {
   Tensor modules;  // [N, k] int64
@@ -53,7 +57,8 @@ struct RouterChoice {
 
 class Router {
  public:
-  // `choice`: the name of the pass's choice that overrides k. Throws for k > n and sample_topk > k.
+  // `choice`: the name of the pass's choice that overrides k. Throws for k > n, sample_topk > k, and options
+  // that leave each other without effect.
   Router(const Build& build, const Axis& modules, const RouterOptions& options, std::string choice);
   // x [N, D]; in training the losses "<part>.balance" and "<part>.z" are taken over the rows `real` [R] int64
   // (undefined: all), and "<part>.grown" over rows of the router.

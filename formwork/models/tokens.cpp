@@ -42,7 +42,7 @@ TokenInput read_tokens(const Record& in, const std::string& prefix) {
   if (ids->dim() != 2 || (ids->scalar_type() != at::kLong && ids->scalar_type() != at::kInt))
     fail("input '{}input_ids': expected [B, T] int64, found {} dimensions of {}", prefix, ids->dim(),
          c10::toString(ids->scalar_type()));
-  if (ids->size(1) == 0) fail("input '{}input_ids': a row needs at least one token", prefix);
+  if (ids->size(1) == 0) fail("input '{}input_ids': expected rows of at least 1 token, found 0", prefix);
   const auto same_shape = [&](const Tensor* field, const char* name) {
     if (field && field->sizes() != ids->sizes())
       fail("input '{}{}': expected the shape [{}, {}] of input_ids", prefix, name, ids->size(0),

@@ -161,6 +161,16 @@ TEST(Router, RefusesImpossibleChoices) {
   EXPECT_THROW(RouterAlone(R"({"active": 2, "sample_topk": 3})", 4), Error);
   EXPECT_THROW(RouterAlone(R"({"router_dropout": 0.1})", 4), Error);
   EXPECT_THROW(RouterAlone(R"({"gate": "cosine"})", 4), Error);
+  EXPECT_THROW(RouterAlone(R"({"balance_loss": "concentration"})", 4), Error);
+  RouterAlone(R"({"balance_loss": "concentration", "balance": 0.1})", 4);
+}
+
+TEST(Router, SaysWhereASpecConcentratesTheLoad) {
+  const auto spec = Json::parse(R"({"layers": {"repeat": 2, "pattern": [
+    {"mixer": {"type": "stick_breaking", "balance_loss": "mi"}},
+    {"channel": {"type": "experts", "balance_loss": "concentration"}}]}})");
+  EXPECT_EQ(concentrating_parts(spec), std::vector<std::string>{"layers.pattern.1.channel"});
+  EXPECT_TRUE(concentrating_parts(spec["layers"]["pattern"][0]).empty());
 }
 
 TEST(Routes, SortAndReturnEveryPair) {

@@ -139,16 +139,48 @@ TEST(Completion, OtherShellsGetEveryCommandAndOption) {
   }
 }
 
+TEST(Train, WarnsOfALoadThatIsConcentratedFromTheStart) {
+  const TemporaryFolder folder;
+  const auto spec = [&](const std::string& loss) {
+    const auto path = (folder / (loss + ".json")).string();
+    write_atomically(path, R"({"formwork": 1, "model": {"type": "decoder", "width": 8, "layers": [{"channel":
+        {"type": "experts", "hidden": 4, "balance": 0.1, "balance_loss": ")" +
+                               loss + "\"}}]}}");
+    return path;
+  };
+  const auto train = [&](const std::string& start) {
+    const auto result = run_program({"train", start, "--task", "copy", "--steps", "1", "--batch", "2",
+                                     "--quiet", "--folder", (folder / "model").string()});
+    EXPECT_EQ(result.exit_code, 0) << result.error;
+    std::filesystem::remove_all(folder / "model" / "checkpoints");
+    return result.error;
+  };
+  EXPECT_EQ(train(spec("mi")), "");
+  const auto warning = train(spec("concentration"));
+  EXPECT_EQ(lines_in(warning), 1) << warning;
+  EXPECT_NE(warning.find("formwork: warning: 'layers.0.channel' concentrates the load of a new model"),
+            std::string::npos)
+      << warning;
+  EXPECT_EQ(train((folder / "model").string()), "") << "a trained model may be concentrated";
+}
+
 // Data sets of the right form, in the folders where recipes look for them.
 void make_data(const std::filesystem::path& root) {
   std::filesystem::create_directories(root / "text");
   std::filesystem::create_directories(root / "nlp");
-  std::string text, reviews;
+  std::filesystem::create_directories(root / "code");
+  std::string text, reviews, problems;
   for (int i = 0; i < 4000; ++i) text += fmt::format("the {} of {}\n", i * i % 97, i % 31);
   for (int i = 0; i < 60; ++i)
     reviews += fmt::format("a {} film number {}\t{}\n", i % 2 ? "fine" : "dull", i, i % 2);
   for (const char* name : {"tinyshakespeare", "wikitext2-valid"})
     write_atomically(root / fmt::format("text/{}.txt", name), text);
+  for (int i = 0; i < 20; ++i)
+    problems += Json{{"prompt", fmt::format("def f{}(x):\n", i)},
+                     {"canonical_solution", fmt::format("    return x + {}\n", i * i)}}
+                    .dump() +
+                "\n";
+  write_atomically(root / "code/HumanEval.jsonl.gz", problems);  // what is not packed is read as it is
   for (const char* part : {"train", "dev"})
     write_atomically(root / fmt::format("nlp/sst2-{}.tsv", part), reviews);
 }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "formwork/mixers/recurrent/chunked_scan.h"
+#include "formwork/report/tensor_peak.h"
 #include "mixer_alone.h"
 #include "random_scan.h"
 
@@ -53,6 +55,59 @@ TEST(ComplexScan, EqualsTheRecurrenceInComplexNumbers) {
           EXPECT_LT(distance(y, right_y), 1e-10 * right_y.abs().max().item<double>()) << length;
           EXPECT_LT(distance(h, right_h), 1e-10 * right_h.abs().max().item<double>()) << length;
         }
+}
+
+// Over three chunks, the last of them short; with and without a state before and a gradient of the one after.
+TEST(ComplexScan, ChunksHaveTheGradientsOfTheWhole) {
+  at::manual_seed(27);
+  for (const bool zoh : {false, true})
+    for (const bool constant : {false, true})
+      for (const bool with_states : {false, true}) {
+        auto [s, W] = random_complex(2, 2 * kScanChunk + 9, 3, 2, constant);
+        s.zoh = zoh;
+        if (!with_states) s.h0 = Tensor();
+        std::vector<Tensor> inputs;
+        for (Tensor* t : {&s.delta, &s.A, &s.B, &s.C, &s.x, &s.D, &s.z, &s.h0, &W})
+          if (t->defined()) inputs.push_back(t->set_requires_grad(true));
+        const auto gradients = [&](bool plain) {
+          const auto [y, h] = complex_scan(s, W, plain);
+          return torch::autograd::grad({y.square().sum() + (with_states ? h.sin().sum() : 0 * y.sum())},
+                                       inputs);
+        };
+        const auto chunked = gradients(false), whole = gradients(true);
+        for (size_t i = 0; i < inputs.size(); ++i)
+          EXPECT_LT(distance(chunked[i], whole[i]), 1e-9 * (1 + whole[i].abs().max().item<double>())) << i;
+      }
+}
+
+TEST(SelectiveScan, ConstantsInChunksHaveTheGradientsOfTheWhole) {
+  at::manual_seed(28);
+  auto s = random_scan(2, 2 * kScanChunk + 9, 3, 4, at::kDouble);
+  s.B = at::randn({3, 4}, at::kDouble);  // C still follows the token
+  std::vector<Tensor> inputs;
+  for (Tensor* t : {&s.delta, &s.A, &s.B, &s.C, &s.x, &s.D, &s.z, &s.h0})
+    inputs.push_back(t->set_requires_grad(true));
+  const auto gradients = [&](bool plain) {
+    const auto [y, h] = selective_scan(s, plain);
+    return torch::autograd::grad({y.square().sum() + h.sin().sum()}, inputs);
+  };
+  const auto chunked = gradients(false), whole = gradients(true);
+  for (size_t i = 0; i < inputs.size(); ++i)
+    EXPECT_LT(distance(chunked[i], whole[i]), 1e-9 * (1 + whole[i].abs().max().item<double>())) << i;
+}
+
+TEST(ComplexScan, MemoryOfATrainingPassIsThatOfAChunk) {
+  const auto peak = [](int64_t length) {
+    auto [s, W] = random_complex(1, length, 4, 64, true, at::kFloat);
+    for (Tensor* t : {&s.delta, &s.A, &s.B, &s.C, &s.x, &W}) t->set_requires_grad(true);
+    TensorPeak memory;
+    complex_scan(s, W, false).first.sum().backward();
+    return static_cast<double>(memory.bytes());
+  };
+  const double few = peak(2 * kScanChunk), many = peak(16 * kScanChunk);
+  // One tensor of states of the longer rows alone.
+  const double states = 16.0 * kScanChunk * 4 * 64 * 8;
+  EXPECT_LT(many - few, 0.5 * states);
 }
 
 TEST(ComplexScan, StaysExactInFloat32) {

@@ -2,11 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-
-#include "formwork/core/child_process.h"
-#include "formwork/interop/safetensors.h"
 #include "formwork/models/model.h"
 #include "mixer_alone.h"
 #include "random_scan.h"
@@ -310,80 +305,6 @@ TEST(Mamba, CuttingInnerChannelsFollowsTheAxis) {
   const auto x = at::randn({2, 6, 8}, at::kDouble);
   Context ctx;
   EXPECT_LT(distance(mixer->forward(ctx, x), whole.forward(x)), 1e-12);
-}
-
-constexpr const char* kReference = R"(
-import sys, torch
-from safetensors.torch import save_file
-from transformers import MambaConfig, MambaForCausalLM
-torch.manual_seed(0)
-model = MambaForCausalLM(MambaConfig(vocab_size=24, hidden_size=32, state_size=8, num_hidden_layers=2,
-                                     layer_norm_epsilon=1e-5, use_mambapy=False)).float().eval()
-with torch.no_grad():
-    for p in model.parameters():
-        p.add_(torch.randn_like(p) * 0.1)
-    ids = torch.randint(24, (2, 37))
-    out = {k: v.contiguous().clone() for k, v in model.state_dict().items()}
-    out['ids'], out['logits'] = ids, model(ids, use_cache=False).logits
-    save_file(out, sys.argv[1])
-)";
-
-// The interpreter beside the LibTorch that this was built with, or the one that FORMWORK_PYTHON names.
-std::string python() {
-  if (const char* named = std::getenv("FORMWORK_PYTHON")) return named;
-  if (const char* wheel = std::getenv("LIBTORCH")) {
-    const auto path = std::filesystem::path(wheel) / "../../../../bin/python";
-    if (std::filesystem::exists(path)) return path.string();
-  }
-  return "python3";
-}
-
-std::string our_name(std::string name) {
-  const std::vector<std::pair<std::string, std::string>> rules = {{"backbone.layers", "layers"},
-                                                                  {"backbone.norm_f", "norm"},
-                                                                  {"backbone.embeddings", "embed"},
-                                                                  {".norm.weight", ".mixer.norm.weight"},
-                                                                  {"in_proj", "in"},
-                                                                  {"x_proj", "x"},
-                                                                  {"dt_proj", "delta"},
-                                                                  {"out_proj", "out"},
-                                                                  {"conv1d", "conv"}};
-  for (const auto& [from, to] : rules)
-    if (const auto at = name.find(from); at != std::string::npos) name.replace(at, from.size(), to);
-  return name;
-}
-
-TEST(Mamba, SameLogitsAsTransformers) {
-  const auto file = std::filesystem::temp_directory_path() / fmt::format("mamba_{}.safetensors", std::rand());
-  ChildLimits limits;
-  limits.time = std::chrono::minutes(5);
-  ChildResult made;
-  try {
-    made = run_child({python(), "-c", kReference, file.string()}, limits);
-  } catch (const Error& error) {
-    GTEST_SKIP() << "no Python: " << error.what();
-  }
-  if (made.exit_code)
-    GTEST_SKIP() << "Python with transformers and safetensors is needed (FORMWORK_PYTHON): " << made.error;
-  const auto tensors = read_safetensors(file);
-  const auto spec = Spec::from_json(Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 24,
-      "width": 32, "layers": {"repeat": 2, "pattern": [{"mixer": {"type": "mamba", "d_state": 8}}]}}})"),
-                                    "test");
-  auto model = build_model(spec);
-  const at::NoGradGuard guard;
-  int64_t filled = 0;
-  for (const auto& [name, tensor] : tensors) {
-    if (name == "ids" || name == "logits" || name == "lm_head.weight") continue;
-    const auto found = model->inventory().by_name.find(our_name(name));
-    ASSERT_NE(found, model->inventory().by_name.end()) << name << " -> " << our_name(name);
-    found->second->value.copy_(tensor.view(found->second->value.sizes()));
-    ++filled;
-  }
-  EXPECT_EQ(filled, static_cast<int64_t>(model->inventory().params.size()));
-  auto ctx = model->make_context();
-  const auto logits = model->forward(ctx, {{"input_ids", tensors.at("ids")}})["logits"];
-  EXPECT_LT(distance(logits, tensors.at("logits")), 1e-4);
-  std::filesystem::remove(file);
 }
 
 }  // namespace

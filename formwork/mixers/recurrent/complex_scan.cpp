@@ -1,5 +1,7 @@
 #include "formwork/mixers/recurrent/complex_scan.h"
 
+#include "formwork/mixers/recurrent/chunked_scan.h"
+
 namespace formwork {
 namespace {
 
@@ -34,9 +36,9 @@ Tensor beside_states(const Tensor& x, bool is_complex) {
   return values.dim() == 3 ? values.unsqueeze(2) : values;
 }
 
-}  // namespace
-
-std::pair<Tensor, Tensor> complex_scan(const SelectiveScan& s, const Tensor& W, bool plain) {
+// y without skip and gate.
+template <bool plain>
+std::pair<Tensor, Tensor> complex_states(const SelectiveScan& s, const Tensor& W) {
   // Phases grow with the sequence, so they are summed in double.
   const auto phase = s.delta.to(at::kDouble).cumsum(1).unsqueeze(-1) * W.to(at::kDouble);
   const auto turn = at::complex(phase.cos().to(s.x.scalar_type()), phase.sin().to(s.x.scalar_type()));
@@ -49,7 +51,14 @@ std::pair<Tensor, Tensor> complex_scan(const SelectiveScan& s, const Tensor& W, 
   const auto pairs = [](const Tensor& x) { return as_complex(x.unflatten(-1, {-1, 2})); };
   const auto h = pairs(g) * turn;
   const auto y = 2 * at::real((h * beside_states(s.C, true)).sum(-1));
-  return {skip_and_gate(s, y), at::view_as_real(pairs(last) * turn.select(1, -1))};
+  return {y, at::view_as_real(pairs(last) * turn.select(1, -1))};
+}
+
+}  // namespace
+
+std::pair<Tensor, Tensor> complex_scan(const SelectiveScan& s, const Tensor& W, bool plain) {
+  const auto [y, last] = plain ? complex_states<true>(s, W) : scan_in_chunks(s, W, complex_states<false>);
+  return {skip_and_gate(s, y), last};
 }
 
 Tensor selective_scan_matrix(const SelectiveScan& s, const Tensor& W) {

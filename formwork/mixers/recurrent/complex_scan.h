@@ -4,9 +4,10 @@
 //   SiLU(z_t)
 //
 // Turned back by the phase so far, g_t = exp(-i W sum_{r<=t} delta_r) h_t follows the real recurrence of
-// decay exp(delta A). Its real and imaginary parts are two real scans, and nothing can overflow. The states
-// [B, L, E, N] are kept in memory. Sources: On the Parameterization and Initialization of Diagonal State
-// Space Models (2022); Mamba: Linear-Time Sequence Modeling with Selective State Spaces (2023).
+// decay exp(delta A). Its real and imaginary parts are two real scans, and nothing can overflow. States are
+// kept for a chunk of tokens at a time (chunked_scan.h), with `plain` all of [B, L, E, N]. Sources: On the
+// Parameterization and Initialization of Diagonal State Space Models (2022); Mamba: Linear-Time Sequence
+// Modeling with Selective State Spaces (2023).
 #pragma once
 #include "formwork/mixers/recurrent/selective_scan.h"
 

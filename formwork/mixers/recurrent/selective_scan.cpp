@@ -1,6 +1,7 @@
 #include "formwork/mixers/recurrent/selective_scan.h"
 
 #include "formwork/kernels/cpu/selective_scan.h"
+#include "formwork/mixers/recurrent/chunked_scan.h"
 
 namespace formwork {
 namespace {
@@ -147,11 +148,18 @@ std::pair<Tensor, Tensor> scan_states(const SelectiveScan& s, const Tensor& u, b
   return {h.unflatten(2, {channels, states}), last.reshape({batch, channels, states})};
 }
 
+// With constant B or C; y without skip and gate.
+template <bool plain>
+static std::pair<Tensor, Tensor> constant_states(const SelectiveScan& s, const Tensor&) {
+  const auto [h, last] = scan_states(s, s.x.unsqueeze(-1) * beside_states(s.B), plain);
+  return {(h * beside_states(s.C)).sum(-1), last};
+}
+
 std::pair<Tensor, Tensor> selective_scan(const SelectiveScan& s, bool plain) {
   if (s.B.dim() == 3 && s.C.dim() == 3)
     return plain || !selective_scan_is_fused(s) ? selective_scan_plain(s) : selective_scan_fused(s);
-  const auto [h, last] = scan_states(s, s.x.unsqueeze(-1) * beside_states(s.B), plain);
-  return {skip_and_gate(s, (h * beside_states(s.C)).sum(-1)), last};
+  const auto [y, last] = plain ? constant_states<true>(s, {}) : scan_in_chunks(s, {}, constant_states<false>);
+  return {skip_and_gate(s, y), last};
 }
 
 }  // namespace formwork

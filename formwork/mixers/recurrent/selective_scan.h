@@ -32,7 +32,7 @@ std::pair<Tensor, Tensor> selective_scan_fused(const SelectiveScan& scan);
 std::pair<Tensor, Tensor> selective_scan_plain(const SelectiveScan& scan);
 
 // B and C may also be constants [E, N] for each channel (a time-invariant system). Then the states become
-// channels of their own: states h [B, L, E, N] are kept in memory.
+// channels of their own, kept for a chunk of tokens at a time (chunked_scan.h), with `plain` all of them.
 std::pair<Tensor, Tensor> selective_scan(const SelectiveScan& scan, bool plain);
 
 // The recurrence alone, of inputs u [B, L, E, N] that B has been applied to: every state h [B, L, E, N] and

@@ -1,5 +1,6 @@
 #include "formwork/studies/recipes/small_models.h"
 
+#include "formwork/models/model_io.h"
 #include "formwork/train/evaluate.h"
 
 namespace formwork {
@@ -16,6 +17,16 @@ PartSpec shakespeare(const StudyContext& ctx, int64_t length) {
   PartSpec task("text");
   task.options = {{"file", ctx.data("text/tinyshakespeare.txt")}, {"length", length}};
   return task;
+}
+
+std::shared_ptr<Model> rebuilt(const Model& from, const std::function<void(Spec&)>& change) {
+  Spec spec = from.spec();
+  change(spec);
+  auto tensors = model_tensors(from);
+  for (auto& [name, tensor] : tensors) tensor = tensor.detach().clone();
+  auto model = build_model(spec);
+  load_tensors(*model, tensors, "the model before");
+  return model;
 }
 
 double evaluated(const StudyContext& ctx, Model& model, Task& task, int64_t samples,

@@ -10,6 +10,9 @@ Spec small_spec(const std::string& type, int64_t width, int64_t layers, const Js
 // The characters of Shakespeare in rows of `length`.
 PartSpec shakespeare(const StudyContext& ctx, int64_t length);
 
+// The model with its weights, of a Spec that `change` has altered.
+std::shared_ptr<Model> rebuilt(const Model& from, const std::function<void(Spec&)>& change);
+
 // A metric over the first `samples` evaluation rows (fewer at a smaller scale).
 double evaluated(const StudyContext& ctx, Model& model, Task& task, int64_t samples,
                  const std::string& metric);
