@@ -7,11 +7,14 @@
 #define HWY_TARGET_INCLUDE "formwork/kernels/cpu/attention_forward.cpp"
 #include "hwy/foreach_target.h"
 // foreach_target comes first.
-#include "formwork/kernels/cpu/attention_tile-inl.h"
+#include "formwork/kernels/cpu/attention_keys-inl.h"
 
 #ifndef FORMWORK_KERNELS_CPU_ATTENTION_FORWARD_TYPES
 #define FORMWORK_KERNELS_CPU_ATTENTION_FORWARD_TYPES
 namespace formwork {
+// Up to how many queries read keys and values where they lie: packing them costs about as much as this many.
+inline constexpr std::int64_t kUnpackedQueries = 4;
+
 // One key head of one batch row, and the queries [begin, end) of the heads that read it.
 template <class T>
 struct ForwardTask {
@@ -28,10 +31,11 @@ HWY_BEFORE_NAMESPACE();
 namespace formwork {
 namespace HWY_NAMESPACE {
 
-// Running softmax of a tile of queries: maximum and sum of each row, and the unnormalized output.
+// A tile of queries and its running softmax: maximum and sum of each row, and the unnormalized output.
 template <class T>
 struct Running {
-  T *scores, *output, *maximum, *sum;
+  QueryTile<T> tile;
+  T *maximum, *sum;
 };
 
 // scores -> exp(scores - maximum); moves the row's maximum and sum, returns what earlier output shrinks by.
@@ -63,114 +67,102 @@ void scale_row(std::int64_t n, T factor, T* x) {
   for (std::int64_t i = 0; i < n; i += hn::Lanes(d)) hn::Store(hn::Mul(hn::Load(d, x + i), times), d, x + i);
 }
 
-template <class T>
-struct PackedHead {
-  T* keys_transposed;  // [width, stride], from key `base` on
-  T* values;           // [keys, padded width]
-  std::int64_t base, stride;
-};
-
-template <class T>
-void attend_tile(const ForwardTask<T>& task, const RowMask& mask, const PackedHead<T>& head,
-                 std::int64_t query_head, std::int64_t begin, std::int64_t end, const T* queries,
-                 const Running<T>& state) {
-  const auto& shape = task.attention.shape;
-  const std::int64_t rows = end - begin, wide = padded(shape.value_width), stride = padded(shape.width);
-  const auto keys = mask.queries(begin, end);
+template <class T, class Keys>
+void attend_tile(const ForwardTask<T>& task, const RowMask& mask, const Keys& head, std::int64_t query_head,
+                 std::int64_t begin, const Running<T>& state) {
+  const auto& queries = state.tile;
+  const std::int64_t wide = padded(queries.value_width);
+  const auto keys = mask.queries(begin, begin + queries.rows);
   bool first = true;
   for (KeyTile tile = next_tile(keys, 0); tile.size() > 0; tile = next_tile(keys, tile.end)) {
-    const std::int64_t columns = tile.columns();
-    product<false, T>({rows,
-                       columns,
-                       shape.width,
-                       {queries, stride, 1},
-                       head.keys_transposed + tile.begin - head.base,
-                       head.stride,
-                       state.scores,
-                       kScoreStride});
-    for (std::int64_t r = 0; r < rows; ++r) {
-      T* scores = state.scores + r * kScoreStride;
+    head.score(queries, tile);
+    for (std::int64_t r = 0; r < queries.rows; ++r) {
+      T* scores = queries.scores + r * kScoreStride;
       bias_row(task.attention, task.batch, query_head, begin + r, tile, scores);
       mask_row(mask.query(begin + r), tile, scores);
-      const T shrink = softmax_row<T>(columns, scores, state.maximum[r], state.sum[r]);
-      if (!first && shrink != T(1)) scale_row<T>(wide, shrink, state.output + r * wide);
+      const T shrink = softmax_row<T>(tile.columns(), scores, state.maximum[r], state.sum[r]);
+      if (!first && shrink != T(1)) scale_row<T>(queries.value_width, shrink, queries.output + r * wide);
     }
-    const Product<T> weighted{rows,
-                              wide,
-                              tile.size(),
-                              {state.scores, kScoreStride, 1},
-                              head.values + (tile.begin - head.base) * wide,
-                              wide,
-                              state.output,
-                              wide};
-    first ? product<false, T>(weighted) : product<true, T>(weighted);
+    head.weigh(queries, tile, !first);
     first = false;
   }
 }
 
 // Divides by the sums and writes o and logsumexp.
 template <class T>
-void finish_tile(const ForwardTask<T>& task, std::int64_t query_head, std::int64_t begin, std::int64_t end,
+void finish_tile(const ForwardTask<T>& task, std::int64_t query_head, std::int64_t begin,
                  const Running<T>& state) {
   const auto& shape = task.attention.shape;
   const std::int64_t wide = padded(shape.value_width);
   T* out = task.o.data + task.batch * task.o.batch + query_head * task.o.head;
   T* saved = task.logsumexp + (task.batch * shape.query_heads + query_head) * shape.queries;
-  for (std::int64_t i = begin; i < end; ++i) {
-    const std::int64_t r = i - begin;
+  for (std::int64_t r = 0; r < state.tile.rows; ++r) {
+    const std::int64_t i = begin + r;
     const bool seen = state.sum[r] != 0;
     saved[i] = seen ? state.maximum[r] + std::log(state.sum[r]) : -std::numeric_limits<T>::infinity();
     if (seen)
-      unpack_rows<T>(1, shape.value_width, state.output + r * wide, T(1) / state.sum[r],
+      unpack_rows<T>(1, shape.value_width, state.tile.output + r * wide, T(1) / state.sum[r],
                      out + i * task.o.token, 0);
     else
       std::fill_n(out + i * task.o.token, shape.value_width, T(0));
   }
 }
 
+// Every query head that reads the task's key head, a tile of queries after another.
+template <class T, class Keys>
+void attend_heads(const ForwardTask<T>& task, const RowMask& mask, const Keys& head, Scratch<T>& scratch) {
+  const auto& shape = task.attention.shape;
+  const std::int64_t step = tile_rows(task.end - task.begin);
+  T* queries = scratch.take(step * padded(shape.width));
+  T* scores = scratch.take(step * kScoreStride);
+  T* output = scratch.take(step * padded(shape.value_width));
+  T* maximum = scratch.take(step);
+  T* sum = scratch.take(step);
+  const std::int64_t group = shape.query_heads / shape.key_heads;
+  for (std::int64_t h = task.key_head * group; h < (task.key_head + 1) * group; ++h)
+    for (std::int64_t begin = task.begin; begin < task.end; begin += step) {
+      const std::int64_t rows = std::min(step, task.end - begin);
+      const T* q = task.q.data + task.batch * task.q.batch + h * task.q.head + begin * task.q.token;
+      pack_rows<T>(rows, shape.width, q, task.q.token, task.attention.scale, queries);
+      std::fill_n(maximum, rows, -std::numeric_limits<T>::infinity());
+      std::fill_n(sum, rows, T(0));
+      const Running<T> state{{rows, shape.width, shape.value_width, queries, scores, output}, maximum, sum};
+      attend_tile<T>(task, mask, head, h, begin, state);
+      finish_tile<T>(task, h, begin, state);
+    }
+}
+
+// What attend_heads takes of a scratch.
+template <class T>
+std::int64_t working_size(const ForwardTask<T>& task) {
+  const auto& shape = task.attention.shape;
+  const std::int64_t step = tile_rows(task.end - task.begin);
+  std::int64_t total = 2 * Scratch<T>::size(step);
+  for (std::int64_t row : {padded(shape.width), kScoreStride, padded(shape.value_width)})
+    total += Scratch<T>::size(step * row);
+  return total;
+}
+
 template <class T>
 void forward_task(const ForwardTask<T>& task) {
   const auto& shape = task.attention.shape;
   const RowMask mask(task.attention.mask, shape.keys, task.batch);
+  const T* k = task.k.data + task.batch * task.k.batch + task.key_head * task.k.head;
+  const T* v = task.v.data + task.batch * task.v.batch + task.key_head * task.v.head;
+  if (task.end - task.begin <= kUnpackedQueries) {
+    Scratch<T> scratch(working_size(task));
+    return attend_heads(task, mask, PlainKeys<T>{{k, task.k.token}, {v, task.v.token}}, scratch);
+  }
   const auto seen = mask.queries(task.begin, task.end);
   const std::int64_t base = next_tile(seen, 0).begin, keys = std::max<std::int64_t>(0, seen.end() - base);
-  const std::int64_t stride = key_stride(keys), wide = padded(shape.value_width),
-                     step = tile_rows(task.end - task.begin);
-  const std::int64_t sizes[] = {shape.width * stride,
-                                keys * wide,
-                                step * padded(shape.width),
-                                step * kScoreStride,
-                                step * wide,
-                                step,
-                                step};
-  std::int64_t total = 0;
-  for (std::int64_t n : sizes) total += Scratch<T>::size(n);
-  Scratch<T> scratch(total);
-
-  const T* k = task.k.data + task.batch * task.k.batch + task.key_head * task.k.head + base * task.k.token;
-  const T* v = task.v.data + task.batch * task.v.batch + task.key_head * task.v.head + base * task.v.token;
+  const std::int64_t stride = key_stride(keys);
+  const std::int64_t sizes[] = {shape.width * stride, keys * padded(shape.value_width)};
+  Scratch<T> scratch(Scratch<T>::size(sizes[0]) + Scratch<T>::size(sizes[1]) + working_size(task));
   T* keys_transposed = scratch.take(sizes[0]);
   T* values = scratch.take(sizes[1]);
-  pack_transposed<T>(keys, shape.width, k, task.k.token, keys_transposed, stride);
-  pack_rows<T>(keys, shape.value_width, v, task.v.token, T(1), values);
-  const PackedHead<T> head{keys_transposed, values, base, stride};
-  T* queries = scratch.take(sizes[2]);
-  T* scores = scratch.take(sizes[3]);
-  T* output = scratch.take(sizes[4]);
-  T* maximum = scratch.take(sizes[5]);
-  const Running<T> state{scores, output, maximum, scratch.take(sizes[6])};
-
-  const std::int64_t group = shape.query_heads / shape.key_heads;
-  for (std::int64_t h = task.key_head * group; h < (task.key_head + 1) * group; ++h)
-    for (std::int64_t begin = task.begin; begin < task.end; begin += step) {
-      const std::int64_t end = std::min(begin + step, task.end);
-      const T* q = task.q.data + task.batch * task.q.batch + h * task.q.head + begin * task.q.token;
-      pack_rows<T>(end - begin, shape.width, q, task.q.token, task.attention.scale, queries);
-      std::fill_n(state.maximum, end - begin, -std::numeric_limits<T>::infinity());
-      std::fill_n(state.sum, end - begin, T(0));
-      attend_tile<T>(task, mask, head, h, begin, end, queries, state);
-      finish_tile<T>(task, h, begin, end, state);
-    }
+  pack_transposed<T>(keys, shape.width, k + base * task.k.token, task.k.token, keys_transposed, stride);
+  pack_rows<T>(keys, shape.value_width, v + base * task.v.token, task.v.token, T(1), values);
+  attend_heads(task, mask, PackedKeys<T>{keys_transposed, values, base, stride}, scratch);
 }
 
 void forward_float(const ForwardTask<float>& task) { forward_task<float>(task); }

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
-#include "formwork/kernels/cpu/parallel.h"
+#include "formwork/kernels/cpu/parallel_tasks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "formwork/kernels/cpu/few_rows.cpp"
 #include "hwy/foreach_target.h"
 // foreach_target comes first.
-#include "formwork/kernels/cpu/math-inl.h"
+#include "formwork/kernels/cpu/dot_block-inl.h"
 
 #ifndef FORMWORK_KERNELS_CPU_FEW_ROWS_TYPES
 #define FORMWORK_KERNELS_CPU_FEW_ROWS_TYPES
@@ -27,46 +27,56 @@ HWY_BEFORE_NAMESPACE();
 namespace formwork {
 namespace HWY_NAMESPACE {
 
-// kRows rows times kOut outputs, whose sums stay in registers.
+// Rows of x and rows of W that are multiplied at once: as many sums as there are registers for, beside one
+// value and the weights. More rows of W at once are more streams from memory, which it answers faster.
+constexpr int kRegisters = HWY_TARGET <= HWY_AVX3 ? 32 : 16;
+constexpr int kMostRows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+constexpr int outputs_at_once(int rows) { return std::min(8, (kRegisters - 1) / (rows + 1)); }
+
 template <int kRows, int kOut>
 HWY_INLINE void few_rows_block(const FewRows& p, std::int64_t row, std::int64_t first) {
-  const hn::ScalableTag<float> d;
-  const std::int64_t lanes = hn::Lanes(d);
-  VecOf<decltype(d)> sums[kRows][kOut];
-  for (int r = 0; r < kRows; ++r)
-    for (int o = 0; o < kOut; ++o) sums[r][o] = hn::Zero(d);
-  const float *x = p.x + row * p.in, *w = p.w + first * p.in;
-  const auto step = [&](std::int64_t i, const auto& load) HWY_ATTR {
-    VecOf<decltype(d)> weights[kOut];
-    for (int o = 0; o < kOut; ++o) weights[o] = load(w + o * p.in + i, i);
-    for (int r = 0; r < kRows; ++r) {
-      const auto value = load(x + r * p.in + i, i);
-      for (int o = 0; o < kOut; ++o) sums[r][o] = hn::MulAdd(value, weights[o], sums[r][o]);
-    }
-  };
-  std::int64_t i = 0;
-  for (; i + lanes <= p.in; i += lanes)
-    step(i, [d](const float* from, std::int64_t) HWY_ATTR { return hn::LoadU(d, from); });
-  if (i < p.in)
-    step(i, [d, &p](const float* from, std::int64_t at) HWY_ATTR { return load_some(d, from, p.in - at); });
+  const float* w = p.w + first * p.in;
+  float sums[kDotRoom<float, kRows, kOut>];
+  dot_block<kRows, kOut, float>(p.in, {p.x + row * p.in, p.in}, {w, p.in}, w + kOut * p.in, sums);
   for (int r = 0; r < kRows; ++r)
     for (int o = 0; o < kOut; ++o)
-      p.y[(row + r) * p.out + first + o] = sum_lanes(d, sums[r][o]) + (p.bias ? p.bias[first + o] : 0);
+      p.y[(row + r) * p.out + first + o] = sums[r * kOut + o] + (p.bias ? p.bias[first + o] : 0);
 }
 
-// All rows times kOut outputs: these rows of W stay in the first cache from one block of rows to the next.
-template <int kOut>
-HWY_INLINE void few_rows_outputs(const FewRows& p, std::int64_t first) {
-  std::int64_t row = 0;
-  for (; row + 4 <= p.rows; row += 4) few_rows_block<4, kOut>(p, row, first);
-  for (; row + 2 <= p.rows; row += 2) few_rows_block<2, kOut>(p, row, first);
-  if (row < p.rows) few_rows_block<1, kOut>(p, row, first);
+// Outputs [first, last) of kRows rows.
+template <int kRows>
+HWY_NOINLINE void few_rows_outputs(const FewRows& p, std::int64_t row, std::int64_t first,
+                                   std::int64_t last) {
+  constexpr int kOut = outputs_at_once(kRows);
+  for (; first + kOut <= last; first += kOut) few_rows_block<kRows, kOut>(p, row, first);
+  for (; first < last; ++first) few_rows_block<kRows, 1>(p, row, first);
 }
 
+// `last` - `first` are outputs whose weights stay in the second cache from one group of rows to the next.
 void few_rows_range(const FewRows& p, std::int64_t first, std::int64_t last) {
-  constexpr int kOut = HWY_TARGET <= HWY_AVX3 ? 4 : 2;  // as many sums as there are registers for
-  for (; first + kOut <= last; first += kOut) few_rows_outputs<kOut>(p, first);
-  for (; first < last; ++first) few_rows_outputs<1>(p, first);
+  std::int64_t row = 0;
+  for (; row + kMostRows <= p.rows; row += kMostRows) few_rows_outputs<kMostRows>(p, row, first, last);
+  const auto rest = [&]<int kRows>() HWY_ATTR { few_rows_outputs<kRows>(p, row, first, last); };
+  switch (p.rows - row) {
+    case 1:
+      return rest.template operator()<1>();
+    case 2:
+      return rest.template operator()<2>();
+    case 3:
+      return rest.template operator()<3>();
+#if HWY_TARGET <= HWY_AVX3
+    case 4:
+      return rest.template operator()<4>();
+    case 5:
+      return rest.template operator()<5>();
+    case 6:
+      return rest.template operator()<6>();
+    case 7:
+      return rest.template operator()<7>();
+#endif
+    default:
+      return;
+  }
 }
 
 FewRowsKernel few_rows_kernel() { return &few_rows_range; }
@@ -84,8 +94,10 @@ void few_rows_linear(std::int64_t rows, std::int64_t in, std::int64_t out, const
                      const float* bias, float* y) {
   const FewRows product{rows, in, out, x, w, bias, y};
   const FewRowsKernel range = HWY_DYNAMIC_DISPATCH(few_rows_kernel)();
-  const std::int64_t grain = std::max<std::int64_t>(16, 32768 / (in * rows + 1));
-  parallel_for(0, out, grain, [&](std::int64_t first, std::int64_t last) { range(product, first, last); });
+  // About 128 KiB of weights, in whole groups of outputs for every number of rows that is one pass.
+  const std::int64_t chunk = 24 * std::max<std::int64_t>(1, 32768 / (24 * in + 1));
+  parallel_tasks((out + chunk - 1) / chunk,
+                 [&](std::int64_t i) { range(product, i * chunk, std::min(out, (i + 1) * chunk)); });
 }
 
 }  // namespace formwork

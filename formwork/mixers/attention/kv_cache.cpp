@@ -9,15 +9,15 @@ KvCache::KvCache(const StateOptions& options, const KvCacheShape& shape)
   const auto tensor_options = at::TensorOptions(options.dtype).device(options.device);
   const int64_t capacity = window_ ? std::min(options.capacity, 2 * window_) : options.capacity;
   // Zeros, since a weight of 0 times an uninitialized NaN would be NaN.
-  keys_ = at::zeros({options.batch, capacity, shape.heads, shape.width}, tensor_options);
-  values_ = at::zeros({options.batch, capacity, shape.heads, shape.value_width}, tensor_options);
+  keys_ = at::zeros({options.batch, shape.heads, capacity, shape.width}, tensor_options);
+  values_ = at::zeros({options.batch, shape.heads, capacity, shape.value_width}, tensor_options);
   lengths_ = at::zeros({options.batch}, at::TensorOptions(at::kLong).device(options.device));
 }
 
 std::unique_ptr<State> KvCache::fork(const Tensor& rows) const {
   auto copy = std::unique_ptr<KvCache>(new KvCache());
-  copy->keys_ = keys().index_select(0, rows);
-  copy->values_ = values().index_select(0, rows);
+  copy->keys_ = present(keys_).index_select(0, rows);
+  copy->values_ = present(values_).index_select(0, rows);
   copy->lengths_ = lengths_.index_select(0, rows);
   copy->first_ = first_, copy->longest_ = longest_, copy->window_ = window_;
   copy->reversible_ = reversible_, copy->level_ = level_;
@@ -59,17 +59,17 @@ int64_t KvCache::forgettable() const {
 // Makes room for `tokens` beyond first_. Moving what is left to the front costs O(1) a token, since it
 // happens only when at least half can go.
 void KvCache::reserve(int64_t tokens) {
-  const int64_t capacity = keys_.size(1);
+  const int64_t capacity = keys_.size(2);
   if (tokens <= capacity) return;
   const int64_t drop = std::min(forgettable(), longest_ - first_), kept = longest_ - first_ - drop;
   const bool in_place = drop >= kept && tokens - drop <= capacity;
   auto shape = keys_.sizes().vec();
   const int64_t needed = tokens - drop;
-  shape[1] = window_ ? needed + window_ : std::max(needed, capacity + capacity / 2 + 16);
+  shape[2] = window_ ? needed + window_ : std::max(needed, capacity + capacity / 2 + 16);
   for (Tensor* tensor : {&keys_, &values_}) {
     shape[3] = tensor->size(3);
     auto to = in_place ? *tensor : at::zeros(shape, tensor->options());
-    to.narrow(1, 0, kept).copy_(tensor->narrow(1, drop, kept));
+    to.narrow(2, 0, kept).copy_(tensor->narrow(2, drop, kept));
     *tensor = to;
   }
   first_ += drop;
@@ -82,8 +82,8 @@ void KvCache::append(const Tensor& k, const Tensor& v, const Tensor& counts) {
   reserve(longest_ + n - first_);
   const int64_t end = longest_ - first_;
   if (level_ && !counts.defined()) {
-    keys_.narrow(1, end, n).copy_(k);
-    values_.narrow(1, end, n).copy_(v);
+    keys_.narrow(2, end, n).copy_(k.transpose(1, 2));
+    values_.narrow(2, end, n).copy_(v.transpose(1, 2));
     lengths_ = lengths_ + n;
     longest_ += n;
     return;
@@ -92,8 +92,8 @@ void KvCache::append(const Tensor& k, const Tensor& v, const Tensor& counts) {
   // overwritten by its next append and never seen.
   const auto place =
       (lengths_ - first_).view({-1, 1, 1, 1}) + at::arange(n, lengths_.options()).view({-1, 1, 1});
-  keys_.scatter_(1, place.expand(k.sizes()), k.to(keys_.scalar_type()));
-  values_.scatter_(1, place.expand(v.sizes()), v.to(values_.scalar_type()));
+  keys_.transpose(1, 2).scatter_(1, place.expand(k.sizes()), k.to(keys_.scalar_type()));
+  values_.transpose(1, 2).scatter_(1, place.expand(v.sizes()), v.to(values_.scalar_type()));
   lengths_ = lengths_ + (counts.defined() ? counts : at::full_like(lengths_, n));
   measure();
 }

@@ -1,5 +1,5 @@
-// Key-value cache: keys [B, capacity, H, d] and values [B, capacity, H, dv] with a length for each row. With
-// a sliding window it forgets what no later query can see, so memory stays bounded.
+// Key-value cache: keys and values with a length for each row. With a sliding window it forgets what no later
+// query can see, so memory stays bounded. A head's tokens lie one after another, as one query reads them.
 #pragma once
 #include <deque>
 
@@ -28,8 +28,8 @@ class KvCache final : public State {
   int64_t rows() const { return lengths_.size(0); }
   // The tokens that are kept: [first, longest) of each row, [B, longest - first, H, d].
   int64_t first() const { return first_; }
-  Tensor keys() const { return keys_.narrow(1, 0, longest_ - first_); }
-  Tensor values() const { return values_.narrow(1, 0, longest_ - first_); }
+  Tensor keys() const { return present(keys_).transpose(1, 2); }
+  Tensor values() const { return present(values_).transpose(1, 2); }
 
  private:
   KvCache() = default;
@@ -37,8 +37,10 @@ class KvCache final : public State {
   void reserve(int64_t tokens);
   int64_t forgettable() const;
   void measure();
+  Tensor present(const Tensor& all) const { return all.narrow(2, 0, longest_ - first_); }
 
-  Tensor keys_, values_, lengths_;
+  Tensor keys_, values_;  // [B, H, capacity, d], [B, H, capacity, dv]
+  Tensor lengths_;
   int64_t first_ = 0, longest_ = 0, window_ = 0, reversible_ = 0;
   bool level_ = true;
   std::deque<Tensor> history_;  // lengths before each append
