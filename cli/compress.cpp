@@ -44,6 +44,15 @@ Json settings_in_force(const Arguments& arguments, const Json& options, bool rea
   return settings;
 }
 
+// The first warning of a report on stderr; compression.json has them all.
+void print_warning(const Json& report) {
+  const auto warnings = report.find("warnings");
+  if (warnings == report.end() || warnings->empty()) return;
+  const size_t more = warnings->size() - 1;
+  fmt::print(stderr, "formwork: warning: {}{}\n", warnings->front().get<std::string>(),
+             more ? fmt::format(" ({} more in compression.json)", more) : "");
+}
+
 void run(const CLI::App& command, const Arguments& arguments) {
   const auto options = parse_pairs(arguments.options, "--set");
   auto transform = Registry<Transform>::make({arguments.method, options});
@@ -76,6 +85,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
                {"seconds", "", ".2f"}});
   table.add(row);
   print(table, arguments.json);
+  print_warning(result.report);
 }
 
 void add(CLI::App& app) {
