@@ -28,6 +28,15 @@ Json settings_in_force(const Arguments& arguments, const Json& options, bool rea
   return settings;
 }
 
+// A report's warnings on stderr, a line each; compression.json has them all.
+void print_warnings(const Json& warnings) {
+  constexpr size_t kShown = 4;
+  for (size_t i = 0; i < std::min(kShown, warnings.size()); ++i)
+    fmt::print(stderr, "formwork: warning: {}\n", warnings[i].get<std::string>());
+  if (warnings.size() > kShown)
+    fmt::print(stderr, "formwork: {} more warnings in compression.json\n", warnings.size() - kShown);
+}
+
 void run(const CLI::App& command, const Arguments& arguments) {
   const auto options = parse_pairs(arguments.options, "--set");
   auto transform = Registry<Transform>::make({arguments.method, options});
@@ -52,11 +61,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
                     {"warnings", result.report.value("warnings", Json::array())},
                     {"settings", settings_in_force(arguments, options, reads_data)},
                     {"report", result.report}};
-  write_atomically(arguments.out + "/compression.json", row.dump(2) + "
-");
-  for (const auto& warning : row["warnings"])
-    fmt::print(stderr, "formwork: warning: {}
-", warning.get<std::string>());
+  write_atomically(arguments.out + "/compression.json", row.dump(2) + "\n");
   Table table({{"model"},
                {"method"},
                {"parameters before"},
@@ -66,6 +71,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
                {"seconds", "", ".2f"}});
   table.add(row);
   print(table, arguments.json);
+  print_warnings(row["warnings"]);
 }
 
 void add(CLI::App& app) {

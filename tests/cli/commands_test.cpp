@@ -63,6 +63,28 @@ TEST(Commands, ListHasWhatTheKindsPromise) {
             "greedy: the most probable token at each step; no options\n");
 }
 
+TEST(Commands, CompressSaysWhatItWarnsOf) {
+  const TemporaryFolder folder;
+  const auto model = (folder / "model").string(), small = (folder / "small").string();
+  make_copy_model(model);
+  const auto errors = [&](std::vector<std::string> method) {
+    std::vector<std::string> command = {"compress", model, "--out", small};
+    command.insert(command.begin() + 2, method.begin(), method.end());
+    const auto result = run_program(command);
+    EXPECT_EQ(result.exit_code, 0) << result.error;
+    return result.error;
+  };
+  EXPECT_EQ(errors({"greenformers"}),
+            "formwork: warning: solver 'random' forgets the weights: train the result, or choose svd\n");
+  EXPECT_EQ(errors({"greenformers", "--set", "solver=svd"}), "");
+  const auto few = errors({"lord", "--set", "allocation=uniform", "--task", "copy", "--rows", "1"});
+  EXPECT_EQ(lines_in(few), 5);
+  EXPECT_NE(few.find("calibration tokens for"), std::string::npos) << few;
+  const auto warnings = Json::parse(read_file(small + "/compression.json")).at("warnings");
+  EXPECT_NE(few.find(fmt::format("{} more warnings in compression.json", warnings.size() - 4)), std::string::npos)
+      << few;
+}
+
 TEST(Commands, HelpHasAnExampleForEveryCommandAndGroupsThem) {
   const auto help = output_of({"--help"});
   size_t last = 0;

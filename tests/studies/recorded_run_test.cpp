@@ -1,5 +1,6 @@
 #include "formwork/studies/recorded_run.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "formwork/core/child_process.h"

@@ -58,6 +58,14 @@ TEST(Crossing, IsWhereTheFirstCostPassesTheSecond) {
   EXPECT_TRUE(std::isnan(crossing(lengths, constant, {1024, 1024, 1024, 1024}))) << "never";
 }
 
+TEST(Emissions, ArePowerTimesHoursTimesTheGridsFactor) {
+  Emissions emissions;
+  emissions.watts = 500;
+  EXPECT_NEAR(emissions.pounds(7200), 0.954, 1e-12) << "a kWh";
+  emissions.pounds_per_kwh = 2;
+  EXPECT_NEAR(emissions.pounds(3600), 1, 1e-12);
+}
+
 TEST(ShortestSeconds, RunsEveryWorkInTurns) {
   std::string order;
   const auto seconds = shortest_seconds({[&] { order += 'a'; }, [&] { order += 'b'; }}, 2);

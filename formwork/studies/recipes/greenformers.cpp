@@ -13,10 +13,14 @@ class GreenformersStudy final : public Study {
   struct Options {
     int64_t steps = 400, seeds = 3, rounds = 5;
     double rank = 0.5;
+    Emissions emissions;
     void describe(Fields& f) {
       f.integer("steps", steps, "updates of each model", 1, 1000000);
       f.integer("seeds", seeds, "models of each kind, of which the mean counts", 1, 100);
       f.integer("rounds", rounds, "runs of each timing, of which the shortest counts", 1, 1000);
+      f.number("watts", emissions.watts, "average power in training, to estimate what it emits; 0: not known",
+               0, 1e9);
+      f.number("pounds_per_kwh", emissions.pounds_per_kwh, "CO2 of the grid", 0, 100);
       f.number("rank", rank, "share of the rank that saves nothing, after training", 0.01, 0.99);
     }
   };
@@ -70,7 +74,7 @@ std::vector<Claim> GreenformersStudy::run(StudyContext& ctx) {
     for (const auto& [name, value] : found.items())
       mean[name] += number(found, name) / static_cast<double>(seeds);
   }
-  auto claims = low_rank_cost_claims(ctx, options_.rounds);
+  auto claims = low_rank_cost_claims(ctx, options_.rounds, options_.emissions);
   const std::vector<Claim> learned = {
       at_most("accuracy, full less low rank by design", "small", mean["full"] - mean["low rank"], 0.03),
       at_most("loss of accuracy, svd less snmf", "svd is best", mean["snmf"] - mean["svd"], 0.01),

@@ -106,6 +106,7 @@ Json LlmDropStudy::course(StudyContext& ctx) const {
   for (const auto& [key, value] : needs.items()) spec.model.options[key] = value;
   const auto folder = std::filesystem::path(ctx.options().cache) / "llm_drop-course";
   std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
   auto training = char_decoder_training(ctx);
   training.steps = ctx.scaled(options_.steps, 4), training.seed = ctx.options().seed;
   training.folder = folder.string(), training.resume = true, training.quiet = ctx.options().quiet;

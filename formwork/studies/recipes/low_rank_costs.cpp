@@ -80,6 +80,7 @@ Json encoders(const StudyContext& ctx, int64_t rounds) {
   found["crossing by count"] = (models[linformer]->flops_per_token(0) - at_zero) / slope;
   found["weights"] =
       static_cast<double>(models[low_rank]->bytes()) / static_cast<double>(models[full]->bytes());
+  found["tokens"] = tokens;
   const auto rows = random_rows(ctx, 2 * shortest, tokens);
   const auto training = shortest_seconds({[&] { forward_and_backward(*models[full], rows); },
                                           [&] { forward_and_backward(*models[low_rank], rows); }},
@@ -126,7 +127,7 @@ double crossing(const std::vector<double>& lengths, const std::vector<double>& a
   return std::numeric_limits<double>::quiet_NaN();
 }
 
-std::vector<Claim> low_rank_cost_claims(StudyContext& ctx, int64_t rounds) {
+std::vector<Claim> low_rank_cost_claims(StudyContext& ctx, int64_t rounds, const Emissions& emissions) {
   const Json settings = {{"rounds", rounds}};
   const auto found = ctx.stage("time encoders", settings, [&] { return encoders(ctx, rounds); });
   const auto growth = ctx.stage("time mixers", settings, [&] { return doublings(ctx, 3 * rounds); });
@@ -137,7 +138,7 @@ std::vector<Claim> low_rank_cost_claims(StudyContext& ctx, int64_t rounds) {
   };
   const auto lengths = column("tokens"), thin = column("low rank"), projected = column("linformer");
   const auto thin_bytes = column("low rank bytes"), projected_bytes = column("linformer bytes");
-  return {
+  std::vector<Claim> claims = {
       at_least("time at 128 tokens, Linformer over low rank", "low rank is better up to 512 tokens",
                projected[1] / thin[1], 2),
       at_least("time at 4096 tokens, low rank over Linformer", "Linformer is better from 512 tokens",
@@ -157,6 +158,12 @@ std::vector<Claim> low_rank_cost_claims(StudyContext& ctx, int64_t rounds) {
       reported("share of the training time that low rank saves at 128 tokens",
                "above 0.3 of BERT's cost, estimated",
                1 - number(found, "training low rank") / number(found, "training full"))};
+  if (emissions.watts > 0)
+    for (const char* kind : {"full", "low rank"})
+      claims.push_back(reported(
+          fmt::format("CO2 of training on 10^9 tokens in rows of 128, {} (lb)", kind), "not given",
+          emissions.pounds(number(found, fmt::format("training {}", kind)) * 1e9 / number(found, "tokens"))));
+  return claims;
 }
 
 }  // namespace formwork
