@@ -35,12 +35,11 @@ Spec module_spec(double balance) {
   return spec;
 }
 
-// Another balancing loss on every router.
-std::shared_ptr<Model> with_balance(const Model& from, const std::string& loss, double weight) {
+// A copy with other options of every router.
+std::shared_ptr<Model> with_routers(const Model& from, const Json& options) {
   return rebuilt(from, [&](Spec& spec) {
     for (auto& layer : spec.model.options["layers"]["pattern"])
-      for (const char* part : {"mixer", "channel"})
-        layer[part]["balance_loss"] = loss, layer[part]["balance"] = weight;
+      for (const char* part : {"mixer", "channel"}) layer[part].update(options);
   });
 }
 
@@ -100,7 +99,7 @@ class ModuleStudy {
 };
 
 // Means over the routers: how even the load is, H(m) / ln n, and I(domain; m) = H(m) - mean H(m | domain), by
-// P(m | domain), the mean probability of module m over held-out rows of the domain.
+// P(m | domain), the share of module m in the choices of held-out tokens of the domain.
 Json ModuleStudy::load(Model& model) const {
   const auto pools = module_pools(model, "*", "moduleformer");
   const auto use = [&](const PartSpec& task) {
@@ -110,7 +109,7 @@ Json ModuleStudy::load(Model& model) const {
   double even = 0, shared = 0;
   const auto count = static_cast<double>(pools.size());
   for (size_t i = 0; i < pools.size(); ++i) {
-    const auto &a = plays[i].probability, &b = code[i].probability;
+    const auto a = plays[i].chosen / plays[i].chosen.sum(), b = code[i].chosen / code[i].chosen.sum();
     const double total = entropy((a + b) / 2);
     even += total / std::log(static_cast<double>(a.numel())) / count;
     shared += (total - (entropy(a) + entropy(b)) / 2) / count;
@@ -148,7 +147,8 @@ double ModuleStudy::loss_of_random_half(const Model& model, int64_t draw) const 
 
 // Concentrates the load on the programs, then removes half of the modules of each pool.
 Json ModuleStudy::prune(const Model& base) const {
-  const auto model = with_balance(base, "concentration", options_.concentration);
+  const auto model =
+      with_routers(base, {{"balance_loss", "concentration"}, {"balance", options_.concentration}});
   const auto task = prepared(tasks_.code, *model);
   train(*model, *task, own_training(options_.concentration_steps));
   const Json options = {{"keep", kModules / 2}};
@@ -182,6 +182,7 @@ std::vector<Claim> ModuleStudy::pruning() const {
 Json ModuleStudy::trained_to(Model& model, const char* name, double target, const Json& train_from) const {
   const auto task = prepared(tasks_.code, model);
   auto options = own_training(options_.most_growth);
+  options.rate = options_.growth_rate;
   options.schedule = PartSpec("constant"), options.train_from = train_from;
   options.folder = (std::filesystem::path(ctx_.options().cache) / "work" /
                     fmt::format("moduleformer-{}-{}", name, ctx_.seed()))
@@ -204,7 +205,10 @@ Json ModuleStudy::trained_to(Model& model, const char* name, double target, cons
 }
 
 Json ModuleStudy::extend(const Model& old, double target) const {
-  const auto copy = [&] { return rebuilt(old, [](Spec&) {}); };
+  // What balances the load would bring the tokens of the plays to the new modules too.
+  const auto copy = [&] {
+    return with_routers(old, {{"balance", 0}, {"grown_penalty", options_.grown_penalty}});
+  };
   const auto grown = transformed(copy(), "grow_modules", {{"count", kGrown}}, {}).model;
   const Json new_ones = {{"*.modules", kModules}, {"*.experts", kModules}};
   const auto whole = copy();
@@ -216,7 +220,7 @@ Json ModuleStudy::extend(const Model& old, double target) const {
 std::vector<Claim> ModuleStudy::extension() const {
   const auto plays = trained("plays", tasks_.shakespeare, options_.balance);
   const auto code = trained("code", tasks_.code, options_.balance);
-  const Json settings = {{"plays", plays.key}, {"code", code.key}, {"most", options_.most_growth}};
+  const Json settings = {{"plays", plays.key}, {"code", code.key}, {"options", options_json(options_)}};
   const auto found = ctx_.stage("extend", settings, [&] {
     const double before = loss(*plays.model, tasks_.code);
     return extend(*plays.model, (before + loss(*code.model, tasks_.code)) / 2);
