@@ -9,7 +9,7 @@ namespace formwork {
 
 struct ModuleOptions {
   int64_t domain_steps = 600, concentration_steps = 200, most_growth = 400;
-  double balance = 0.1, concentration = 0.1, grown_penalty = 0.01, growth_rate = 2e-3;
+  double balance = 0.1, concentration = 0.5, grown_penalty = 1, growth_rate = 2e-3;
   void describe(Fields& f) {
     f.integer("domain_steps", domain_steps, "updates of each model of modules", 1, 1000000);
     f.integer("concentration_steps", concentration_steps, "updates with the load-concentration loss", 1,
