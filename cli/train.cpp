@@ -14,8 +14,8 @@ struct Arguments {
   bool json = false;
 };
 
-void warn_of_collapse(const Spec& spec) {
-  for (const auto& part : concentrating_parts(spec.model.options))
+void warn_of_collapse(const Model& model) {
+  for (const auto& part : concentrating_parts(model.spec().model.options))
     fmt::print(
         stderr,
         "formwork: warning: '{}' concentrates the load of a new model, most of whose modules will never "
@@ -31,8 +31,28 @@ std::shared_ptr<Model> make_model(const std::string& name, const TaskChoice& cho
   if (std::filesystem::exists(name + "/model.safetensors")) return load_model(name);
   const Json needs = task->model_needs();
   for (const auto& [key, value] : needs.items()) spec.model.options[key] = value;
-  warn_of_collapse(spec);
-  return build_model(spec, seed);
+  auto model = build_model(spec, seed);
+  warn_of_collapse(*model);
+  return model;
+}
+
+// Maps in codes without a trainable parameter; an adapter around them has one.
+void warn_of_frozen_maps(const Model& model) {
+  std::vector<const LinearMap*> frozen;
+  for (const auto* map : model.inventory().maps) {
+    if (map->type() != "int8" && map->type() != "int4") continue;
+    const auto scope = map->path().substr(0, map->path().rfind(".base"));
+    const auto& params = model.inventory().params;
+    if (std::none_of(params.begin(), params.end(), [&](const Param& param) {
+          return param.trainable() && param.name.starts_with(scope + ".") && !param.name.ends_with(".bias");
+        }))
+      frozen.push_back(map);
+  }
+  if (frozen.empty()) return;
+  fmt::print(stderr,
+             "formwork: warning: {} maps do not train, since they are kept in codes ('{}' is '{}'); apply "
+             "add_lora to train beside them\n",
+             frozen.size(), frozen[0]->path(), frozen[0]->type());
 }
 
 // The settings that another one switches off.
@@ -57,6 +77,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
   check_effects(command, options);
   std::unique_ptr<Task> task;
   auto model = make_model(arguments.spec, arguments.task, static_cast<uint64_t>(options.seed), task);
+  warn_of_frozen_maps(*model);
   auto result = train(*model, *task, options);
   result.settings["spec"] = arguments.spec;
   result.settings["task"] = arguments.task.in_force();

@@ -6,9 +6,10 @@ namespace formwork {
 
 Router::Router(const Build& build, const Axis& modules, const RouterOptions& options, std::string choice)
     : options_(options), path_(build.path()), choice_(std::move(choice)), modules_(modules.size) {
-  if (options.active > modules.size) fail("{}: {} active modules of {}", path_, options.active, modules.size);
+  require_active(options.active);
   if (options.sample > options.active)
-    fail("{}: sample_topk {} is above the {} active modules", path_, options.sample, options.active);
+    fail("{}: expected sample_topk up to the {} active modules, found {}", path_, options.active,
+         options.sample);
   if (options.balance_loss == "concentration" && options.balance == 0)
     fail("{}: balance_loss 'concentration' needs a weight: expected balance above 0, found 0", path_);
   if (options.dropout > 0 && options.gate != "mlp")
@@ -48,8 +49,13 @@ void Router::build_removed(const Build& build, LinearNeed need) {
 
 int64_t Router::active(const Context& ctx) const {
   const int64_t k = ctx.choice(choice_, options_.active);
-  if (k < 1 || k > modules_) fail("{}: {} active modules of {}", path_, k, modules_);
+  require_active(k);
   return k;
+}
+
+void Router::require_active(int64_t k) const {
+  if (k < 1 || k > modules_)
+    fail("{}: expected 1 to {} active modules, as many as there are, found {}", path_, modules_, k);
 }
 
 Tensor Router::hidden(Context& ctx, const Tensor& x) {

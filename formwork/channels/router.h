@@ -66,6 +66,7 @@ class Router {
   int64_t active(const Context& ctx) const;
 
  private:
+  void require_active(int64_t k) const;
   void build_hidden(const Build& build, LinearNeed& need);
   void build_removed(const Build& build, LinearNeed need);
   Tensor hidden(Context& ctx, const Tensor& x);

@@ -22,11 +22,14 @@ void add(Tensor& total, const Tensor& part) { total = total.defined() ? total + 
 std::vector<ModulePool> module_pools(const Model& model, const std::string& pattern,
                                      const std::string& transform) {
   std::vector<ModulePool> pools;
+  std::vector<std::string> axes;
   for (auto* map : model.inventory().maps) {
     const auto& out = map->need().out;
     if (map->role() != Role::router || out.segments.size() != 1 || out.segments[0].size() != 1) continue;
     const auto& axis = out.segments[0][0].name;
-    if (!is_bank_axis(model, axis) || !matches(pattern, axis)) continue;
+    if (!is_bank_axis(model, axis)) continue;
+    axes.push_back(axis);
+    if (!matches(pattern, axis)) continue;
     ModulePool pool;
     pool.scope = map->path().substr(0, map->path().rfind('.'));
     pool.axis = axis, pool.router = map;
@@ -34,7 +37,8 @@ std::vector<ModulePool> module_pools(const Model& model, const std::string& patt
     pool.probabilities = tap_of(model, pool.scope + ".probabilities");
     if (pool.gates >= 0 && pool.probabilities >= 0) pools.push_back(std::move(pool));
   }
-  if (pools.empty()) fail("{}: the model has no routed modules on an axis '{}'", transform, pattern);
+  if (axes.empty()) fail("{}: expected a model with routed modules, found none", transform);
+  if (pools.empty()) fail_unknown(transform + ": axis of modules", pattern, axes);
   return pools;
 }
 

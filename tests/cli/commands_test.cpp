@@ -186,6 +186,26 @@ TEST(Train, WarnsOfALoadThatIsConcentratedFromTheStart) {
   EXPECT_EQ(train((folder / "model").string()), "") << "a trained model may be concentrated";
 }
 
+TEST(Train, WarnsOfMapsInCodes) {
+  const TemporaryFolder folder;
+  const auto model = (folder / "model").string(), codes = (folder / "codes").string();
+  make_copy_model(model);
+  output_of({"compress", model, "llm_int8", "--out", codes});
+  const auto train = [&](const std::string& start) {
+    const auto result =
+        run_program({"train", start, "--task", "copy", "--steps", "1", "--batch", "2", "--quiet"});
+    EXPECT_EQ(result.exit_code, 0) << result.error;
+    return result.error;
+  };
+  EXPECT_EQ(train(model), "");
+  const auto warning = train(codes);
+  EXPECT_EQ(lines_in(warning), 1) << warning;
+  EXPECT_NE(warning.find("maps do not train, since they are kept in codes ('layers.0."), std::string::npos)
+      << warning;
+  output_of({"compress", codes, "add_lora", "--out", (folder / "adapted").string()});
+  EXPECT_EQ(train((folder / "adapted").string()), "");
+}
+
 // Data sets of the right form, in the folders where recipes look for them.
 void make_data(const std::filesystem::path& root) {
   std::filesystem::create_directories(root / "text");

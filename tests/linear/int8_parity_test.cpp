@@ -51,7 +51,7 @@ TEST(Int8Parity, Outputs) {
     // outlier columns, their sum, and our one rounding.
     const double unit = std::exp2(std::floor(std::log2(right.abs().max().item<double>())) - 10);
     const double gap = largest_gap(y, right);
-    RecordProperty("largest_gap_" + name, fmt::format("{:.2g}", gap));
+    RecordProperty(name, fmt::format("{:.2g} of {:.2g}", gap, right.abs().max().item<double>()));
     EXPECT_LE(gap, 4 * unit / 2) << name;
     EXPECT_LT((y - right).to(at::kDouble).norm().item<double>(),
               1e-3 * right.to(at::kDouble).norm().item<double>());

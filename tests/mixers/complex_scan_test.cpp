@@ -63,7 +63,9 @@ TEST(ComplexScan, ChunksHaveTheGradientsOfTheWhole) {
   for (const bool zoh : {false, true})
     for (const bool constant : {false, true})
       for (const bool with_states : {false, true}) {
-        auto [s, W] = random_complex(2, 2 * kScanChunk + 9, 3, 2, constant);
+        auto [scan, frequencies] = random_complex(2, 2 * kScanChunk + 9, 3, 2, constant);
+        auto& s = scan;
+        auto& W = frequencies;
         s.zoh = zoh;
         if (!with_states) s.h0 = Tensor();
         std::vector<Tensor> inputs;

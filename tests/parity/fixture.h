@@ -26,6 +26,13 @@ inline double largest_gap(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
 
+// Checks that a and b differ by less than `bound`, and records by how much in the test's report.
+inline void expect_parity(const std::string& what, const at::Tensor& a, const at::Tensor& b, double bound) {
+  const double gap = largest_gap(a, b);
+  testing::Test::RecordProperty(what, fmt::format("{:.2g}", gap));
+  EXPECT_LT(gap, bound) << what;
+}
+
 // The name with the first occurrence of each left side replaced.
 inline std::string renamed(std::string name,
                            const std::vector<std::pair<std::string, std::string>>& replacements) {

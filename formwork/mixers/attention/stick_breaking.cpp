@@ -17,7 +17,7 @@ StickBreakingAttention::StickBreakingAttention(Build& build, const Options& opti
     modules_ = bank.size;
     router_ = std::make_unique<Router>(build, bank, options.router, "modules_active");
   } else if (active_ > 1) {
-    fail("{}: {} active modules of {}", path_, active_, options.modules);
+    fail("{}: expected 1 active module of 1, found {}", path_, active_);
   }
   build_maps(build, options, bank);
   Build child = build.at("score");

@@ -34,7 +34,9 @@ Trained MambaStudy::copying(StudyContext& ctx, bool selective) const {
   task.options = {{"positions", 32}, {"memorize", 6}, {"symbols", 7}};
   TrainOptions options;
   options.steps = ctx.scaled(options_.copying_steps), options.rate = 4e-3;
+  // The first 1,500 of 2,200 updates in which the rate falls to a tenth.
   options.schedule = PartSpec("linear");
+  options.schedule.options = {{"warmup", ctx.scaled(50)}, {"floor", 0.393}};
   return ctx.trained(selective ? "copying-selective" : "copying-constant",
                      small_spec("decoder", 32, 2, {{"mixer", mixer}}), task, options);
 }

@@ -20,8 +20,7 @@ Spec module_spec(double balance) {
                        {"renormalize", false},
                        {"balance", balance},
                        {"balance_loss", "mi"},
-                       {"z", 0},
-                       {"grown_penalty", 0.01}};
+                       {"z", 0}};
   Json mixer = router, channel = router;
   mixer.update({{"type", "stick_breaking"}, {"modules", kModules}, {"heads", 2}, {"head_width", 16}});
   channel.update({{"type", "experts"},
@@ -35,12 +34,11 @@ Spec module_spec(double balance) {
   return spec;
 }
 
-// Another balancing loss on every router.
-std::shared_ptr<Model> with_balance(const Model& from, const std::string& loss, double weight) {
+// A copy with other options of every router.
+std::shared_ptr<Model> with_routers(const Model& from, const Json& options) {
   return rebuilt(from, [&](Spec& spec) {
     for (auto& layer : spec.model.options["layers"]["pattern"])
-      for (const char* part : {"mixer", "channel"})
-        layer[part]["balance_loss"] = loss, layer[part]["balance"] = weight;
+      for (const char* part : {"mixer", "channel"}) layer[part].update(options);
   });
 }
 
@@ -91,8 +89,9 @@ class ModuleStudy {
   Json load(Model& model) const;
   Json prune(const Model& base) const;
   double loss_of_random_half(const Model& model, int64_t draw) const;
-  Json extend(const Model& old, double target) const;
-  Json trained_to(Model& model, const char* name, double target, const Json& train_from) const;
+  Json forgotten(Model& model, const char* name, const std::vector<double>& targets, const Json& train_from,
+                 int64_t every) const;
+  Json extend(const Model& plays, Model& code) const;
 
   StudyContext& ctx_;
   const ModuleOptions& options_;
@@ -100,7 +99,7 @@ class ModuleStudy {
 };
 
 // Means over the routers: how even the load is, H(m) / ln n, and I(domain; m) = H(m) - mean H(m | domain), by
-// P(m | domain), the mean probability of module m over held-out rows of the domain.
+// P(m | domain), the share of module m in the choices of held-out tokens of the domain.
 Json ModuleStudy::load(Model& model) const {
   const auto pools = module_pools(model, "*", "moduleformer");
   const auto use = [&](const PartSpec& task) {
@@ -110,7 +109,7 @@ Json ModuleStudy::load(Model& model) const {
   double even = 0, shared = 0;
   const auto count = static_cast<double>(pools.size());
   for (size_t i = 0; i < pools.size(); ++i) {
-    const auto &a = plays[i].probability, &b = code[i].probability;
+    const auto a = plays[i].chosen / plays[i].chosen.sum(), b = code[i].chosen / code[i].chosen.sum();
     const double total = entropy((a + b) / 2);
     even += total / std::log(static_cast<double>(a.numel())) / count;
     shared += (total - (entropy(a) + entropy(b)) / 2) / count;
@@ -148,7 +147,8 @@ double ModuleStudy::loss_of_random_half(const Model& model, int64_t draw) const 
 
 // Concentrates the load on the programs, then removes half of the modules of each pool.
 Json ModuleStudy::prune(const Model& base) const {
-  const auto model = with_balance(base, "concentration", options_.concentration);
+  const auto model =
+      with_routers(base, {{"balance_loss", "concentration"}, {"balance", options_.concentration}});
   const auto task = prepared(tasks_.code, *model);
   train(*model, *task, own_training(options_.concentration_steps));
   const Json options = {{"keep", kModules / 2}};
@@ -178,58 +178,73 @@ std::vector<Claim> ModuleStudy::pruning() const {
                 ratio_of_rises(rise("less used"), rise("random")), 1)};
 }
 
-// Updates on the programs until their loss is at most `target`; then the loss on the plays.
-Json ModuleStudy::trained_to(Model& model, const char* name, double target, const Json& train_from) const {
+// Updates on the programs until their loss has come down to each of the targets; the loss on the plays then
+// (null: not reached). The loss is looked at every so many updates.
+Json ModuleStudy::forgotten(Model& model, const char* name, const std::vector<double>& targets,
+                            const Json& train_from, int64_t every) const {
   const auto task = prepared(tasks_.code, model);
   auto options = own_training(options_.most_growth);
-  options.schedule = PartSpec("constant"), options.train_from = train_from;
-  options.folder = (std::filesystem::path(ctx_.options().cache) / "work" /
-                    fmt::format("moduleformer-{}-{}", name, ctx_.seed()))
-                       .string();
-  std::filesystem::remove_all(options.folder);
-  options.keep = 1, options.save_every = options.steps;
-  Json found = {{"plays", nullptr}};
-  constexpr int64_t kEvery = 5;
+  options.rate = options_.growth_rate, options.schedule = PartSpec("constant");
+  options.train_from = train_from;
+  const auto folder = std::filesystem::path(ctx_.options().cache) / "work" /
+                      fmt::format("moduleformer-{}-{}", name, ctx_.seed());
+  std::filesystem::remove_all(folder);
+  options.folder = folder.string(), options.keep = 1, options.save_every = options.steps;
+  Json found = Json::array();
   double code = loss(model, tasks_.code);
-  while (code > target && options.stop_after < options.steps) {
-    options.resume = options.stop_after > 0;
-    options.stop_after = std::min(options.steps, options.stop_after + kEvery);
-    train(model, *task, options);
-    code = loss(model, tasks_.code);
+  for (const double target : targets) {
+    while (code > target && options.stop_after < options.steps) {
+      options.resume = options.stop_after > 0;
+      options.stop_after = std::min(options.steps, options.stop_after + every);
+      train(model, *task, options);
+      code = loss(model, tasks_.code);
+    }
+    found.push_back({{"updates", options.stop_after}, {"code", code}, {"plays", nullptr}});
+    if (code <= target) found.back()["plays"] = loss(model, tasks_.shakespeare);
   }
-  std::filesystem::remove_all(options.folder);
-  if (code <= target) found["plays"] = loss(model, tasks_.shakespeare);
-  found["code"] = code, found["steps"] = options.stop_after;
+  std::filesystem::remove_all(folder);
   return found;
 }
 
-Json ModuleStudy::extend(const Model& old, double target) const {
-  const auto copy = [&] { return rebuilt(old, [](Spec&) {}); };
+// Shares of the way from the loss on programs of a model of plays to that of a model of programs.
+const std::vector<double> kShares = {0.5, 0.75};
+
+Json ModuleStudy::extend(const Model& plays, Model& code) const {
+  // What balances the load would bring the tokens of the plays to the new modules too.
+  const auto copy = [&] {
+    return with_routers(plays, {{"balance", 0}, {"grown_penalty", options_.grown_penalty}});
+  };
   const auto grown = transformed(copy(), "grow_modules", {{"count", kGrown}}, {}).model;
-  const Json new_ones = {{"*.modules", kModules}, {"*.experts", kModules}};
   const auto whole = copy();
+  const double from = loss(*whole, tasks_.code), to = loss(code, tasks_.code);
+  std::vector<double> targets;
+  for (const double share : kShares) targets.push_back(from + share * (to - from));
+  const Json new_ones = {{"*.modules", kModules}, {"*.experts", kModules}};
   return {{"before", loss(*whole, tasks_.shakespeare)},
-          {"modules", trained_to(*grown, "grown", target, new_ones)},
-          {"all", trained_to(*whole, "tuned", target, Json::object())}};
+          {"modules", forgotten(*grown, "grown", targets, new_ones, 5)},
+          {"all", forgotten(*whole, "tuned", targets, Json::object(), 1)}};
 }
 
 std::vector<Claim> ModuleStudy::extension() const {
   const auto plays = trained("plays", tasks_.shakespeare, options_.balance);
   const auto code = trained("code", tasks_.code, options_.balance);
-  const Json settings = {{"plays", plays.key}, {"code", code.key}, {"most", options_.most_growth}};
-  const auto found = ctx_.stage("extend", settings, [&] {
-    const double before = loss(*plays.model, tasks_.code);
-    return extend(*plays.model, (before + loss(*code.model, tasks_.code)) / 2);
-  });
-  const auto rise = [&](const char* name) {
-    return number(found.at(name), "plays") - number(found, "before");
+  const Json settings = {{"plays", plays.key}, {"code", code.key}, {"options", options_json(options_)}};
+  const auto found = ctx_.stage("extend", settings, [&] { return extend(*plays.model, *code.model); });
+  const auto rise = [&](const char* name, size_t target) {
+    return number(found.at(name).at(target), "plays") - number(found, "before");
   };
-  return {reported("rise of the loss on plays, 4 new modules a pool trained on programs", "not given",
-                   rise("modules")),
-          reported("rise of the loss on plays, all weights trained on programs to the same loss", "not given",
-                   rise("all")),
-          at_most("rise of the loss on plays, new modules over all weights", "old knowledge stays",
-                  ratio_of_rises(rise("modules"), rise("all")), 1.0 / 3)};
+  std::vector<Claim> claims;
+  for (size_t i = 0; i < kShares.size(); ++i) {
+    const auto way = fmt::format("{:g} of the way to programs", kShares[i]);
+    claims.push_back(reported(fmt::format("rise of the loss on plays, 4 new modules a pool trained {}", way),
+                              "not given", rise("modules", i)));
+    claims.push_back(reported(fmt::format("rise of the loss on plays, all weights trained {}", way),
+                              "not given", rise("all", i)));
+  }
+  claims.push_back(at_most("rise of the loss on plays, new modules over all weights, half of the way",
+                           "old knowledge stays", ratio_of_rises(rise("modules", 0), rise("all", 0)),
+                           1.0 / 3));
+  return claims;
 }
 
 }  // namespace

@@ -9,14 +9,17 @@ namespace formwork {
 
 struct ModuleOptions {
   int64_t domain_steps = 600, concentration_steps = 200, most_growth = 400;
-  double balance = 0.1, concentration = 0.1;
+  double balance = 0.1, concentration = 0.5, grown_penalty = 1, growth_rate = 2e-3;
   void describe(Fields& f) {
     f.integer("domain_steps", domain_steps, "updates of each model of modules", 1, 1000000);
     f.integer("concentration_steps", concentration_steps, "updates with the load-concentration loss", 1,
               1000000);
     f.integer("most_growth", most_growth, "updates of new modules, and of fine-tuning, at most", 1, 1000000);
     f.number("balance", balance, "weight of the mutual-information loss", 0, 1e6);
-    f.number("concentration", concentration, "weight of the load-concentration loss", 0, 1e6);
+    f.number("concentration", concentration, "weight of the load-concentration loss", 1e-6, 1e6);
+    f.number("grown_penalty", grown_penalty, "weight of the penalty on the router's rows of new modules", 0,
+             1e6);
+    f.number("growth_rate", growth_rate, "learning rate of new modules, and of fine-tuning", 0, 1e3);
   }
 };
 

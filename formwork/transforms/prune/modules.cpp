@@ -59,8 +59,8 @@ class PruneModules final : public Transform {
     const auto relative = use.chosen * static_cast<double>(n) / use.chosen.sum();
     const auto kept = chosen_to_stay(relative, n);
     if (kept.numel() < use.active)
-      fail("prune_modules: '{}' would keep {} modules, and each token takes {}", pool.axis, kept.numel(),
-           use.active);
+      fail("prune_modules: expected at least {} modules to stay on '{}', as many as a token takes, found {}",
+           use.active, pool.axis, kept.numel());
     auto stays = at::zeros({n}, at::kBool).index_fill_(0, kept, true);
     const auto gone = stays.logical_not().nonzero().squeeze(1);
     report.push_back(
