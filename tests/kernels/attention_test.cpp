@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "compare.h"
+#include "every_target.h"
 
 namespace formwork {
 namespace {
@@ -24,6 +25,16 @@ const std::vector<Case> kCases = {
     {"causal, several tiles", {1, 2, 2, 150, 150, 16, 16}, true},
     {"grouped queries, odd widths", {2, 6, 2, 33, 61, 9, 21}},
     {"decoding", {2, 4, 1, 3, 301, 16, 32}, true, 298},
+    {"decoding one token of wide heads", {2, 4, 2, 1, 150, 80, 68}, true, 149},
+    {"decoding in a window", {1, 2, 2, 2, 300, 9, 21}, true, 298, 20},
+    {"decoding after a prefix, rows of unequal length",
+     {2, 2, 1, 4, 290, 8, 8},
+     true,
+     286,
+     16,
+     {290, 150},
+     {3, 0}},
+    {"decoding with slopes and a bias", {2, 2, 2, 2, 40, 8, 8}, true, 38, 0, {}, {}, {1, 2, 2, 40}, true},
     {"queries before the first key", {1, 1, 1, 9, 6, 8, 8}, true, -4},
     {"causal window", {1, 2, 1, 200, 200, 8, 8}, true, 0, 20},
     {"two-sided window", {1, 1, 1, 70, 90, 16, 16}, false, 10, 7},
@@ -152,10 +163,12 @@ class AttentionTest : public ::testing::Test {};
 TYPED_TEST_SUITE(AttentionTest, BothTypes);
 
 TYPED_TEST(AttentionTest, AgreesWithTheDefinitionAndItsAutograd) {
-  for (const auto& c : kCases) {
-    SCOPED_TRACE(c.name);
-    check<TypeParam>(c);
-  }
+  for_every_target([] {
+    for (const auto& c : kCases) {
+      SCOPED_TRACE(c.name);
+      check<TypeParam>(c);
+    }
+  });
 }
 
 TYPED_TEST(AttentionTest, AgreesOnTwoThreads) {

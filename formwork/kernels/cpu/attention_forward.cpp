@@ -188,7 +188,11 @@ void attention_forward(const Attention<T>& attention, HeadView<const T> q, HeadV
   const std::int64_t most = std::max<std::int64_t>(1, shape.queries / (2 * kTileQueries));
   const std::int64_t cuts = heads >= 4 * threads || threads == 1 ? 1 : std::min(most, 4 * threads);
   const std::int64_t size = (shape.queries + cuts - 1) / cuts;
-  parallel_for(0, heads * cuts, 1, [&](std::int64_t first, std::int64_t last) {
+  // Products of a task: a few heads of a short cache are done before another thread wakes.
+  const std::int64_t work = size * shape.keys * (shape.width + shape.value_width);
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, 65536 / (work * shape.query_heads / shape.key_heads + 1));
+  parallel_for(0, heads * cuts, grain, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const std::int64_t head = i / cuts, begin = i % cuts * size,
                          end = std::min(begin + size, shape.queries);

@@ -2,6 +2,7 @@
 // with a trained low-rank update: y = W x + (alpha / r) B A x + b, A [r, in] as a linear map begins, B [out,
 // r] zero.
 #include "formwork/linear/linear_map.h"
+#include "formwork/linear/product.h"
 
 namespace formwork {
 namespace {
@@ -62,8 +63,9 @@ class Lora final : public LinearMap {
 
  protected:
   Tensor product(Context& ctx, const Tensor& x, int64_t) override {
-    const auto inner = at::linear(ctx.dropout(path() + ".dropout", x, options_.dropout), ctx.value(*a_));
-    const auto y = base_->forward(ctx, x) + at::linear(inner, ctx.value(*b_)) * scale();
+    const auto inner =
+        linear_product(ctx.dropout(path() + ".dropout", x, options_.dropout), ctx.value(*a_), {});
+    const auto y = base_->forward(ctx, x) + linear_product(inner, ctx.value(*b_), {}) * scale();
     const auto bias = bias_value(ctx, -1);
     return bias.defined() ? y + bias : y;
   }

@@ -3,6 +3,7 @@
 // of m); W is rebuilt once a pass, differentiable in them.
 #include "formwork/linear/sparse/masked.h"
 
+#include "formwork/linear/product.h"
 #include "formwork/linear/stored.h"
 
 namespace formwork {
@@ -98,7 +99,7 @@ class MaskedLinear final : public LinearMap {
 
  protected:
   Tensor product(Context& ctx, const Tensor& x, int64_t) override {
-    return at::linear(x, ctx.value(weight_), bias_value(ctx, -1));
+    return linear_product(x, ctx.value(weight_), bias_value(ctx, -1));
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "formwork/mixers/attention/attention.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include "formwork/mixers/attention/kv_cache.h"
 #include "formwork/mixers/attention/memory_cache.h"
 
@@ -107,8 +109,14 @@ AttentionMixer::Heads AttentionMixer::project(Context& ctx, const Tensor& x, con
   return {q, k, v};
 }
 
-AttentionMixer::Heads AttentionMixer::split(Context& ctx, const Tensor& qkv, const Tensor& positions) {
+AttentionMixer::Heads AttentionMixer::split(Context& ctx, Tensor qkv, const Tensor& positions) {
   const int64_t heads = kv_heads_ * group_;
+  if (!at::GradMode::is_enabled() && !query_norm_ && fits_fused_self_attention(qkv) &&
+      qkv.scalar_type() == at::kFloat) {
+    const auto turn = position_->rotates() ? position_->turn(ctx, positions) : Turn{};
+    const auto parts = turn_projection(std::move(qkv), {heads, kv_heads_, width_, value_width_}, turn);
+    return {parts.q, parts.k, parts.v};
+  }
   const auto parts = qkv.split_with_sizes({(heads + kv_heads_) * width_, kv_heads_ * value_width_}, -1);
   auto both = parts[0].unflatten(-1, {heads + kv_heads_, width_});
   const auto v = parts[1].unflatten(-1, {kv_heads_, value_width_});
@@ -152,7 +160,7 @@ Tensor AttentionMixer::attend_self(Context& ctx, const Tensor& x, const Sight& s
   if (!qkv_) return attend(ctx, project(ctx, x, sight.query_positions), sight);
   auto qkv = qkv_->forward(ctx, x);
   if (query_norm_ || position_->biases() || !is_plain_softmax(ctx) || !fits_fused_self_attention(qkv))
-    return attend(ctx, split(ctx, qkv, sight.query_positions), sight);
+    return attend(ctx, split(ctx, std::move(qkv), sight.query_positions), sight);
   const AttentionHeads heads{kv_heads_ * group_, kv_heads_, width_, value_width_};
   const auto turn = position_->turn(ctx, sight.query_positions);
   return out_->forward(ctx, fused_self_attention(std::move(qkv), heads, turn, plan_for(sight)).flatten(2));
@@ -258,7 +266,7 @@ Tensor AttentionMixer::append(Context& ctx, const Tensor& x, State* state) {
   Heads heads = project(ctx, x, sight.query_positions);
   cache.append(heads.k, heads.v, ctx.layout ? ctx.layout->lengths : Tensor());
   heads.k = cache.keys().to(heads.q.scalar_type()), heads.v = cache.values().to(heads.q.scalar_type());
-  sight.key_positions = token_places(x, cache.first(), heads.k.size(1));
+  if (!can_fuse(ctx, heads, sight)) sight.key_positions = token_places(x, cache.first(), heads.k.size(1));
   if (ctx.layout && ctx.layout->prefix.defined()) sight.prefix = ctx.layout->prefix - cache.first();
   if (!cache.level()) sight.key_lengths = cache.lengths() - cache.first();
   if (level) {

@@ -61,17 +61,18 @@ class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixF
   // What queries may see: in terms of tokens (runs, lengths, prefix) and of positions.
   struct Sight {
     std::vector<AttentionRun> runs;
-    Tensor key_lengths, prefix;             // [B], or [sequences] for packed rows; or undefined
-    Tensor starts;                          // [B] place of each row's first query, where they differ
-    Tensor query_positions, key_positions;  // [B|1, T]
-    bool consecutive = true;                // positions differ as places do
+    Tensor key_lengths, prefix;  // [B], or [sequences] for packed rows; or undefined
+    Tensor starts;               // [B] place of each row's first query, where they differ
+    // [B|1, T]; those of keys may be left out where the kernels take the heads
+    Tensor query_positions, key_positions;
+    bool consecutive = true;  // positions differ as places do
   };
   void build_maps(Build& build, const Axis& kv, const Axis& group, const Axis& qk, const Axis& vo);
   Tensor queries(Context& ctx, const Tensor& x);
   std::pair<Tensor, Tensor> keys_values(Context& ctx, const Tensor& x);
   // Projects, normalizes and turns.
   Heads project(Context& ctx, const Tensor& x, const Tensor& positions);
-  Heads split(Context& ctx, const Tensor& qkv, const Tensor& positions);
+  Heads split(Context& ctx, Tensor qkv, const Tensor& positions);
   Sight all_tokens(const Context& ctx, const Tensor& x) const;          // of one stream, nothing cached
   Tensor attend(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, out]
   // As project and attend, in one operation where the kernels allow it.

@@ -1,5 +1,7 @@
 #include "formwork/mixers/attention/fused.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include "formwork/kernels/cpu/attention.h"
 #include "formwork/positions/fused.h"
 
@@ -123,18 +125,6 @@ class FusedAttention : public torch::autograd::Function<FusedAttention> {
   }
 };
 
-// Views of a fused projection [B, T, (H + Hkv) d + Hkv dv].
-struct Parts {
-  Tensor turning, q, k, v;  // turning: q and k, [B, T, H + Hkv, d]
-  Parts(const Tensor& qkv, const AttentionHeads& heads)
-      : turning(
-            qkv.narrow(-1, 0, heads.turning() * heads.width).unflatten(-1, {heads.turning(), heads.width})),
-        q(turning.narrow(2, 0, heads.queries)),
-        k(turning.narrow(2, heads.queries, heads.keys)),
-        v(qkv.narrow(-1, heads.turning() * heads.width, heads.keys * heads.value_width)
-              .unflatten(-1, {heads.keys, heads.value_width})) {}
-};
-
 struct SavedSelf final : torch::CustomClassHolder {
   SavedSelf(AttentionPlan plan, AttentionHeads heads, bool owned)
       : plan(std::move(plan)), heads(heads), owned(owned) {}
@@ -150,7 +140,7 @@ class FusedSelfAttention : public torch::autograd::Function<FusedSelfAttention> 
     const auto& heads = holder->heads;
     const bool owned = holder->owned || given.scalar_type() != at::kFloat;
     const auto qkv = owned ? given.to(at::kFloat) : given.clone();
-    const Parts parts(qkv, heads);
+    const ProjectionParts parts(qkv, heads);
     if (cosines.numel() > 0) turn_in_place(parts.turning, cosines, sines, heads.halves, false);
     const auto result = attend(holder->plan, {parts.q, parts.k, parts.v, Tensor()});
     saved->save_for_backward({qkv, cosines, sines, result.o, result.logsumexp});
@@ -162,10 +152,10 @@ class FusedSelfAttention : public torch::autograd::Function<FusedSelfAttention> 
   static List backward(Saved* saved, const List& gradients) {
     const auto tensors = saved->get_saved_variables();
     const auto holder = held<SavedSelf>(saved);
-    const Parts parts(tensors[0], holder->heads);
+    const ProjectionParts parts(tensors[0], holder->heads);
     const auto gradient = covers(holder->plan, parts.q) ? at::empty(tensors[0].sizes(), tensors[0].options())
                                                         : at::zeros(tensors[0].sizes(), tensors[0].options());
-    const Parts to(gradient, holder->heads);
+    const ProjectionParts to(gradient, holder->heads);
     Gradients views{to.q, to.k, to.v, Tensor()};
     attend_backward(holder->plan, {parts.q, parts.k, parts.v, Tensor()}, {tensors[3], tensors[4]},
                     gradients[0].to(at::kFloat).contiguous(), views);
@@ -202,8 +192,31 @@ bool fits_fused_attention(const Tensor& q, const Tensor& k, const Tensor& v) {
 Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
                        AttentionPlan plan) {
   make_dense(plan);
+  if (!at::GradMode::is_enabled())
+    return attend(plan, {q, k, v, bias.defined() ? bias.contiguous() : Tensor()}).o;
   const auto given = bias.defined() ? std::optional<Tensor>(bias.contiguous()) : std::nullopt;
   return FusedAttention::apply(q, k, v, given, c10::make_intrusive<SavedPlan>(std::move(plan)));
+}
+
+ProjectionParts::ProjectionParts(const Tensor& qkv, const AttentionHeads& heads) {
+  const int64_t row = qkv.size(-1);
+  const auto part = [&](int64_t first, int64_t count, int64_t width) {
+    return qkv.as_strided({qkv.size(0), qkv.size(1), count, width}, {qkv.size(1) * row, row, width, 1},
+                          qkv.storage_offset() + first);
+  };
+  turning = part(0, heads.turning(), heads.width);
+  q = part(0, heads.queries, heads.width);
+  k = part(heads.queries * heads.width, heads.keys, heads.width);
+  v = part(heads.turning() * heads.width, heads.keys, heads.value_width);
+}
+
+ProjectionParts turn_projection(Tensor qkv, const AttentionHeads& heads, const Turn& turn) {
+  const bool turns = turn.cosines.defined(), owned = qkv.use_count() == 1 && qkv.storage().use_count() == 1;
+  if (turns && !owned) qkv = qkv.clone();
+  const ProjectionParts parts(qkv, heads);
+  if (turns)
+    turn_in_place(parts.turning, turn.cosines.contiguous(), turn.sines.contiguous(), turn.halves, false);
+  return parts;
 }
 
 bool fits_fused_self_attention(const Tensor& qkv) {

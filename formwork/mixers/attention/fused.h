@@ -48,6 +48,17 @@ struct AttentionHeads {
   int64_t turning() const { return queries + keys; }
 };
 
+// Views of a dense fused projection; turning: queries and keys, [B, T, H + Hkv, d]. Autograd does not follow
+// them.
+struct ProjectionParts {
+  Tensor turning, q, k, v;
+  ProjectionParts(const Tensor& qkv, const AttentionHeads& heads);
+};
+
+// The parts of a float32 projection on the CPU, queries and keys turned. As fused_self_attention, it takes
+// over qkv's memory where it can, and it has no gradient.
+ProjectionParts turn_projection(Tensor qkv, const AttentionHeads& heads, const Turn& turn);
+
 // Whether the kernel takes this projection: dense float32 or bfloat16 on the CPU.
 bool fits_fused_self_attention(const Tensor& qkv);
 
