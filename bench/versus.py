@@ -21,7 +21,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 
 TRAINING = {  # name: shape, targets as ratios of throughput to eager
-    "train-0.2M": dict(vocab=256, width=64, layers=4, heads=4, hidden=176, tokens=64, batch=32, steps=80, log=10,
+    "train-0.2M": dict(vocab=256, width=64, layers=4, heads=4, hidden=176, tokens=64, batch=32, steps=80, warm=20,
                        targets={"float32": 2.0}),
     "train-4M": dict(vocab=256, width=256, layers=5, heads=8, hidden=688, tokens=256, batch=8, steps=8,
                      targets={"float32": 1.1, "bf16": 1.25}),
@@ -80,14 +80,14 @@ def run(command, **options):
 def train_formwork(program, spec, shape, precision, steps, folder, threads):
     shutil.rmtree(folder, ignore_errors=True)
     command = [program, "train", spec, "--task", "text", "--data", f"length={shape['tokens']}", "--data",
-               "train_share=0.98", "--batch", shape["batch"], "--steps", steps, "--rate", "1e-3", "--log_every", shape.get("log", 1), "--precision",
+               "train_share=0.98", "--batch", shape["batch"], "--steps", steps, "--rate", "1e-3", "--log_every", 1, "--precision",
                precision, "--folder", folder]
     if shape["vocab"] != 256:
         command += ["--data", "tokenizer=bpe", "--data", f"vocab={shape['vocab']}"]
     _, peak = run(command, env=os.environ | {"OMP_NUM_THREADS": str(threads)})
     lines = [json.loads(line) for line in (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()]
     speeds = [line["tokens_per_second"] for line in lines if "tokens_per_second" in line]
-    return speeds[2:], peak  # the first steps warm the allocator and the caches
+    return speeds[shape.get("warm", 2):], peak  # the first steps warm the allocator and the caches
 
 
 def same_logits(program, folder, shape, work):
@@ -111,7 +111,7 @@ def training_rows(program, name, shape, options, work):
         speeds, peaks = {"formwork": [], "eager": [], "compile": []}, {}
         for _ in range(options.rounds):
             measured, peaks["formwork"] = train_formwork(program, spec, shape, precision,
-                                                         shape["steps"] + 2 * shape.get("log", 1), folder,
+                                                         shape["steps"] + shape.get("warm", 2), folder,
                                                          options.threads)
             speeds["formwork"] += measured
             for kind, worker in workers.items():

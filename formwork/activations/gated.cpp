@@ -1,5 +1,7 @@
 #include "formwork/activations/gated.h"
 
+#include "formwork/core/reuse.h"
+
 namespace formwork {
 namespace {
 
@@ -45,7 +47,7 @@ class FusedGate : public torch::autograd::Function<FusedGate> {
     const auto x = saved->get_saved_variables()[0];
     const auto gate = static_cast<Gate>(saved->saved_data["gate"].toInt());
     const auto dy = gradients[0].contiguous();
-    auto dx = at::empty_like(x);
+    const auto dx = may_overwrite_saved(x) ? x.detach() : at::empty_like(x);
     dispatch(x, [&]<class T>(T) {
       gated_backward<T>(gate, rows_of(x), width_of(x), read<T>(x), read<T>(dy), write<T>(dx));
     });

@@ -1,4 +1,6 @@
 // RMSNorm (Zhang and Sennrich, 2019): y = x / sqrt(sum(x^2) / D + eps) * gain, x [..., D].
+#include <ATen/core/grad_mode.h>
+
 #include "formwork/norms/fused.h"
 #include "formwork/norms/norm.h"
 
@@ -37,6 +39,11 @@ class RmsNorm final : public Norm {
       return fused_rms_norm(x, gain, static_cast<double>(width_), options_.eps);
     const auto scale = (x.square().sum(-1, true) / static_cast<double>(width_) + options_.eps).rsqrt();
     return gain_ ? x * scale * gain : x * scale;
+  }
+  NormSplit normalize_split(Context& ctx, const Tensor& x) override {
+    const auto gain = gain_ ? ctx.value(*gain_) : Tensor();
+    if (!at::GradMode::is_enabled() || !fits_fused_norm(ctx, x, gain)) return Norm::normalize_split(ctx, x);
+    return fused_rms_norm_split(x, gain, static_cast<double>(width_), options_.eps);
   }
 
  private:

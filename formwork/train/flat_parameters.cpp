@@ -91,6 +91,11 @@ void FlatParameters::clear_gradients() {
   for (auto& group : groups_) group.gradient.zero_();
 }
 
+void FlatParameters::mark_written() {
+  for (auto& group : groups_)
+    for (const auto& piece : group.pieces) piece.param->value.unsafeGetTensorImpl()->bump_version();
+}
+
 double FlatParameters::gradient_norm() const {
   double squares = 0;
   for (const auto& group : groups_) {

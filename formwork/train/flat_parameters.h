@@ -41,6 +41,9 @@ class FlatParameters {
   const std::vector<FlatGroup>& groups() const { return groups_; }
   int64_t size() const;
   void clear_gradients();
+  // Says to autograd, and to what was made from the parameters and kept (MadeFrom), that the values have been
+  // written to; a write to a group's array goes past their own count of versions.
+  void mark_written();
   // sqrt(sum of squares) over everything, summed in float64.
   double gradient_norm() const;
 

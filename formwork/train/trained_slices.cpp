@@ -71,6 +71,7 @@ void TrainedSlices::restore_others() {
     auto& value = parameters_.groups()[g].value;
     at::where_out(value, trained_[g], value, kept_[g]);
   }
+  parameters_.mark_written();
 }
 
 }  // namespace formwork

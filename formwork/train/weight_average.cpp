@@ -22,6 +22,7 @@ void WeightAverage::swap() {
     value.copy_(averages_[g]);
     averages_[g].copy_(kept);
   }
+  parameters_.mark_written();
 }
 
 TensorMap WeightAverage::state() const {

@@ -49,9 +49,9 @@ class ParallelStep final : public ResidualStep {
 
  protected:
   Tensor join(Context& ctx, const Tensor& x, State* state) override {
-    const auto normed = norm_->forward(ctx, x);
-    auto branch = state ? both_->append(ctx, normed, state) : both_->forward(ctx, normed);
-    return shortcut(ctx, x) + regularize(ctx, branch);
+    const auto [past, normed] = norm_->split(ctx, x);
+    auto branch = regularize(ctx, state ? both_->append(ctx, normed, state) : both_->forward(ctx, normed));
+    return add(shortcut(ctx, past), std::move(branch));
   }
 
  private:

@@ -14,7 +14,8 @@ class PostStep final : public ResidualStep {
 
  protected:
   Tensor join(Context& ctx, const Tensor& x, State* state) override {
-    return norm_->forward(ctx, shortcut(ctx, x) + regularize(ctx, body(ctx, x, state)));
+    auto branch = regularize(ctx, body(ctx, x, state));
+    return norm_->forward(ctx, add(shortcut(ctx, x), std::move(branch)));
   }
 
  private:

@@ -14,7 +14,9 @@ class PreStep final : public ResidualStep {
 
  protected:
   Tensor join(Context& ctx, const Tensor& x, State* state) override {
-    return shortcut(ctx, x) + regularize(ctx, body(ctx, norm_->forward(ctx, x), state));
+    const auto [past, normed] = norm_->split(ctx, x);
+    auto branch = regularize(ctx, body(ctx, normed, state));
+    return add(shortcut(ctx, past), std::move(branch));
   }
 
  private:

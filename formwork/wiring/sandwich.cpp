@@ -15,8 +15,9 @@ class SandwichStep final : public ResidualStep {
 
  protected:
   Tensor join(Context& ctx, const Tensor& x, State* state) override {
-    const auto branch = after_->forward(ctx, body(ctx, norm_->forward(ctx, x), state));
-    return shortcut(ctx, x) + regularize(ctx, branch);
+    const auto [past, normed] = norm_->split(ctx, x);
+    auto branch = regularize(ctx, after_->forward(ctx, body(ctx, normed, state)));
+    return add(shortcut(ctx, past), std::move(branch));
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "formwork/wiring/wiring.h"
 
+#include "formwork/core/reuse.h"
+
 namespace formwork {
 
 FORMWORK_KIND(Wiring);
@@ -40,6 +42,11 @@ Tensor ResidualStep::regularize(Context& ctx, Tensor branch) {
   if (keep <= 0) return branch * 0;
   return branch *
          ctx.draw_bernoulli(path_ + ".drop_path", {branch.size(0), 1, 1}, keep, branch.options()).div_(keep);
+}
+
+Tensor ResidualStep::add(const Tensor& past, Tensor branch) {
+  const bool fits = past.scalar_type() == branch.scalar_type() && past.sizes() == branch.sizes();
+  return fits && only_held_by(branch, 1) ? branch.add_(past) : past + branch;
 }
 
 std::unique_ptr<Norm> ResidualStep::make_norm(const Build& build, const std::string& name,

@@ -64,6 +64,8 @@ class ResidualStep : public Layer {
   Tensor shortcut(Context& ctx, const Tensor& x);
   // Dropout and stochastic depth (Huang et al., 2016): a row's branch is dropped, kept ones are scaled up.
   Tensor regularize(Context& ctx, Tensor branch);
+  // past + branch, written over the branch where nobody else holds it.
+  static Tensor add(const Tensor& past, Tensor branch);
   std::unique_ptr<Norm> make_norm(const Build& build, const std::string& name, const Axis& axis) const;
 
   LayerOptions options_;

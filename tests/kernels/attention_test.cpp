@@ -154,6 +154,8 @@ void check(const Case& c) {
   expect_near<T>(dk, t.k.grad(), "dk", 4);
   expect_near<T>(dv, t.v.grad(), "dv", 4);
   if (bias.defined()) expect_near<T>(dbias, t.bias.grad(), "dbias", 4);
+  attention_backward<T>(attention, saved, view<const T>(d_o), {view<T>(q), view<T>(k), view<T>(v), {}});
+  EXPECT_TRUE(q.equal(dq) && k.equal(dk) && v.equal(dv)) << "in place";
 }
 
 }  // namespace

@@ -26,8 +26,12 @@ TYPED_TEST(CrossEntropyTest, AgreesWithAutograd) {
     const auto* target = targets.data_ptr<std::int64_t>();
     cross_entropy_forward<T>(shape, raw<T>(in), target, raw<T>(losses), raw<T>(logsumexp));
     expect_near<T>(losses, expected, "losses");
-    cross_entropy_gradient<T>(shape, raw<T>(in), target, raw<T>(logsumexp), T(0.25));
-    expect_near<T>(in, x.grad(), "gradient", 4);
+    const auto gradient = at::empty_like(in);
+    cross_entropy_gradient<T>(shape, raw<T>(in), target, raw<T>(logsumexp), T(0.25), raw<T>(gradient));
+    expect_near<T>(gradient, x.grad(), "gradient", 4);
+    EXPECT_TRUE(in.equal(copy_as<T>(x)));
+    cross_entropy_gradient<T>(shape, raw<T>(in), target, raw<T>(logsumexp), T(0.25), raw<T>(in));
+    EXPECT_TRUE(in.equal(gradient)) << "in place";
     losses.fill_(9);
     cross_entropy_fused<T>(shape, raw<T>(fused), target, raw<T>(losses), T(0.25));
     expect_near<T>(losses, expected, "fused losses");

@@ -55,6 +55,24 @@ TEST_P(FusedNorm, EqualsThePlainForm) {
   }
 }
 
+// The gradients of x by the way through the norm and by the way past it meet in the norm.
+TEST_P(FusedNorm, AddsTheGradientThatPassesIt) {
+  Built norm(Json::parse(GetParam()), 24);
+  const auto x = at::randn({3, 5, 24}), through = at::randn({3, 5, 24}), past = at::randn({3, 5, 24});
+  const auto gradient = [&](bool plain, const Tensor& a, const Tensor& b) {
+    norm.ctx.mode.twice_differentiable = plain;
+    const auto leaf = x.clone().set_requires_grad(true);
+    const auto both = norm.part->split(norm.ctx, leaf);
+    EXPECT_TRUE(both.past.equal(x));
+    auto sum = at::zeros({});
+    if (a.defined()) sum = sum + (both.normed * a).sum();
+    if (b.defined()) sum = sum + (both.past * b).sum();
+    return torch::autograd::grad({sum}, {leaf})[0];
+  };
+  for (const auto& [a, b] : {std::pair{through, past}, {through, Tensor()}, {Tensor(), past}})
+    EXPECT_LT(distance(gradient(false, a, b), gradient(true, a, b)), 1e-5);
+}
+
 INSTANTIATE_TEST_SUITE_P(Norms, FusedNorm,
                          testing::Values(R"("rms_norm")", R"({"type": "rms_norm", "gain": false})"));
 

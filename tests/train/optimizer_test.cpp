@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include "formwork/linear/stored.h"
 #include "formwork/train/objectives/token_cross_entropy.h"
 #include "formwork/train/optimizers/orthogonalize.h"
+#include "formwork/train/weight_average.h"
 #include "train/small_run.h"
 
 namespace formwork {
@@ -141,6 +143,27 @@ TEST(Optimizers, HonourFrozenAndRate) {
   EXPECT_FALSE(same(*frozen, "norm.weight"));
   EXPECT_FALSE(same(*still, "embed.weight"));
   EXPECT_TRUE(same(*still, "norm.weight"));
+}
+
+// What is made from a weight and kept is made again after an update, whichever optimizer makes it, and after
+// the weights have been exchanged for their average.
+TEST(Optimizers, LetKeptThingsFollowTheWeights) {
+  for (const auto& name : Registry<Optimizer>::names()) {
+    auto model = small_decoder();
+    auto optimizer = Registry<Optimizer>::make(name, *model);
+    WeightAverage average(optimizer->parameters(), 0.5);
+    const auto& weight = model->inventory().by_name.at("layers.0.channel.down.weight")->value;
+    MadeFrom<Tensor> kept;
+    const auto doubled = [&] { return *kept.get({weight}, [&] { return weight.detach() * 2; }); };
+    const auto before = doubled();
+    EXPECT_TRUE(doubled().is_same(before)) << name;
+    run_updates(*optimizer, 1);
+    const auto after = doubled();
+    EXPECT_TRUE(after.equal(weight.detach() * 2)) << name;
+    EXPECT_FALSE(after.equal(before)) << name;
+    average.swap();
+    EXPECT_TRUE(doubled().equal(before)) << name;
+  }
 }
 
 TEST(Schedules, HaveTheirShapes) {

@@ -61,7 +61,8 @@ struct AttentionSaved {
 };
 
 // Where the backward pass writes; dq, dk and dv are set. dbias is added to (zero it first): sums over a
-// shared dimension arise by themselves from its stride 0; null data where it is not wanted.
+// shared dimension arise by themselves from its stride 0; null data where it is not wanted. dq, dk and dv may
+// be q, k and v.
 template <class T>
 struct AttentionGradients {
   HeadView<T> dq, dk, dv;

@@ -38,16 +38,29 @@ struct BackwardMemory {
   T *delta, *logsumexp;                    // [rows]
 };
 
-// weights = exp(scores - logsumexp); d_scores = weights * (d_weights - delta).
+// weights = exp(scores - logsumexp); d_scores = weights * (d_weights - delta); both 0 from column `seen` on.
 template <class T>
-void softmax_gradient_row(std::int64_t n, T* weights, T* d_scores, T logsumexp, T delta) {
+void softmax_gradient_row(std::int64_t n, std::int64_t seen, T* weights, T* d_scores, T logsumexp, T delta) {
   const hn::ScalableTag<T> d;
+  const std::int64_t lanes = hn::Lanes(d), whole = seen / lanes * lanes;
   const auto shift = hn::Set(d, logsumexp), less = hn::Set(d, delta);
-  for (std::int64_t j = 0; j < n; j += hn::Lanes(d)) {
-    const auto p = exp_of(d, hn::Sub(hn::Load(d, weights + j), shift));
+  const auto put = [&](std::int64_t j, auto p, auto slope) HWY_ATTR {
     hn::Store(p, d, weights + j);
-    hn::Store(hn::Mul(p, hn::Sub(hn::Load(d, d_scores + j), less)), d, d_scores + j);
+    hn::Store(slope, d, d_scores + j);
+  };
+  for (std::int64_t j = 0; j < whole; j += lanes) {
+    const auto p = exp_of(d, hn::Sub(hn::Load(d, weights + j), shift));
+    put(j, p, hn::Mul(p, hn::Sub(hn::Load(d, d_scores + j), less)));
   }
+  std::int64_t j = whole;
+  if (whole < seen) {
+    const auto permitted = hn::FirstN(d, static_cast<size_t>(seen - whole));
+    const auto p = exp_of(d, hn::Sub(hn::Load(d, weights + j), shift));
+    const auto slope = hn::Mul(p, hn::Sub(hn::Load(d, d_scores + j), less));
+    put(j, hn::IfThenElseZero(permitted, p), hn::IfThenElseZero(permitted, slope));
+    j += lanes;
+  }
+  for (; j < n; j += lanes) put(j, hn::Zero(d), hn::Zero(d));
 }
 
 template <class T>
@@ -91,9 +104,11 @@ void score_gradients(const BackwardTask<T>& task, const RowMask& mask, const Bac
                      kScoreStride});
   for (std::int64_t r = 0; r < rows; ++r) {
     T *weights = memory.weights + r * kScoreStride, *d_scores = memory.d_scores + r * kScoreStride;
+    const auto permitted = mask.query(begin + r);
     bias_row(task.attention, task.batch, head, begin + r, tile, weights);
-    mask_row(mask.query(begin + r), tile, weights);
-    softmax_gradient_row<T>(columns, weights, d_scores, memory.logsumexp[r], memory.delta[r]);
+    mask_gap(permitted, tile, weights);
+    softmax_gradient_row<T>(columns, seen_columns(permitted, tile), weights, d_scores, memory.logsumexp[r],
+                            memory.delta[r]);
     if (task.gradients.dbias.data)
       add_bias_gradient(task.gradients.dbias, task.batch, head, begin + r, tile, d_scores);
   }

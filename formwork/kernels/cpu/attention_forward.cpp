@@ -38,19 +38,29 @@ struct Running {
   T *maximum, *sum;
 };
 
-// scores -> exp(scores - maximum); moves the row's maximum and sum, returns what earlier output shrinks by.
+// scores -> exp(scores - maximum), and 0 from column `seen` on; moves the row's maximum and sum, returns what
+// earlier output shrinks by. n: columns, on whole vectors.
 template <class T>
-T softmax_row(std::int64_t n, T* scores, T& maximum, T& sum) {
+T softmax_row(std::int64_t n, std::int64_t seen, T* scores, T& maximum, T& sum) {
   constexpr T kNothing = -std::numeric_limits<T>::infinity();
   const hn::ScalableTag<T> d;
-  const std::int64_t lanes = hn::Lanes(d);
-  auto most = hn::Load(d, scores);
-  for (std::int64_t j = lanes; j < n; j += lanes) most = hn::Max(most, hn::Load(d, scores + j));
+  const std::int64_t lanes = hn::Lanes(d), whole = seen / lanes * lanes;
+  auto last = hn::Set(d, kNothing);
+  if (whole < seen)
+    last =
+        hn::IfThenElse(hn::FirstN(d, static_cast<size_t>(seen - whole)), hn::Load(d, scores + whole), last);
+  auto most = last;
+  for (std::int64_t j = 0; j < whole; j += lanes) most = hn::Max(most, hn::Load(d, scores + j));
   const T block = hn::GetLane(hn::MaxOfLanes(d, most)), next = block > maximum ? block : maximum;
   const auto shift = hn::Set(d, next == kNothing ? T(0) : next);
   auto total = hn::Zero(d);
-  for (std::int64_t j = 0; j < n; j += lanes) {
+  for (std::int64_t j = 0; j < whole; j += lanes) {
     const auto p = exp_of(d, hn::Sub(hn::Load(d, scores + j), shift));
+    hn::Store(p, d, scores + j);
+    total = hn::Add(total, p);
+  }
+  for (std::int64_t j = whole; j < n; j += lanes) {
+    const auto p = j < seen ? exp_of(d, hn::Sub(last, shift)) : hn::Zero(d);
     hn::Store(p, d, scores + j);
     total = hn::Add(total, p);
   }
@@ -78,9 +88,11 @@ void attend_tile(const ForwardTask<T>& task, const RowMask& mask, const Keys& he
     head.score(queries, tile);
     for (std::int64_t r = 0; r < queries.rows; ++r) {
       T* scores = queries.scores + r * kScoreStride;
+      const auto permitted = mask.query(begin + r);
       bias_row(task.attention, task.batch, query_head, begin + r, tile, scores);
-      mask_row(mask.query(begin + r), tile, scores);
-      const T shrink = softmax_row<T>(tile.columns(), scores, state.maximum[r], state.sum[r]);
+      mask_gap(permitted, tile, scores);
+      const T shrink = softmax_row<T>(tile.columns(), seen_columns(permitted, tile), scores, state.maximum[r],
+                                      state.sum[r]);
       if (!first && shrink != T(1)) scale_row<T>(queries.value_width, shrink, queries.output + r * wide);
     }
     head.weigh(queries, tile, !first);

@@ -70,16 +70,17 @@ inline KeyTile next_tile(const PermittedKeys& keys, std::int64_t at) {
   return {at, std::max(at, std::min(at + kTileKeys, keys.end()))};
 }
 
-// Puts -infinity on the forbidden keys of one query and on the padding of its row of scores.
+// Columns of the tile up to the last one that a query may see.
+inline std::int64_t seen_columns(const PermittedKeys& keys, const KeyTile& tile) {
+  return std::clamp<std::int64_t>(keys.end() - tile.begin, 0, tile.size());
+}
+
+// Puts -infinity on the forbidden keys of one query that come before its last permitted one.
 template <class T>
-void mask_row(const PermittedKeys& keys, const KeyTile& tile, T* scores) {
-  constexpr T kNothing = -std::numeric_limits<T>::infinity();
-  const auto forbid = [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t j = std::max(begin, tile.begin); j < end; ++j) scores[j - tile.begin] = kNothing;
-  };
-  forbid(keys.prefix, std::min(keys.first, tile.end));
-  forbid(keys.end(), tile.end);
-  forbid(tile.end, tile.begin + tile.columns());
+void mask_gap(const PermittedKeys& keys, const KeyTile& tile, T* scores) {
+  const std::int64_t end = std::min(keys.first, tile.end);
+  for (std::int64_t j = std::max(keys.prefix, tile.begin); j < end; ++j)
+    scores[j - tile.begin] = -std::numeric_limits<T>::infinity();
 }
 
 // Adds the bias and the slope's penalty to one query's row of scores.

@@ -64,6 +64,9 @@ HWY_NOINLINE void product_columns(const Product<T>& p, std::int64_t column) {
                                             p.b_row, p.c + i * p.c_row + column, p.c_row);
     i += kRows;
   };
+  // As many sums as hide the latency of an addition, and no more than there are registers for.
+  if constexpr (HWY_TARGET <= HWY_AVX3)
+    while (i + 16 / kVectors <= p.rows) block.template operator()<16 / kVectors>();
   while (i + 6 <= p.rows) block.template operator()<6>();
   if (i + 4 <= p.rows) block.template operator()<4>();
   if (i + 2 <= p.rows) block.template operator()<2>();
@@ -80,11 +83,53 @@ void product(const Product<T>& p) {
   if (column < p.columns) product_columns<kAdd, 1, T>(p, column);
 }
 
+// Four floats of each of lanes / 4 rows that lie `step` apart, as the blocks of one vector.
+template <class D>
+HWY_INLINE VecOf<D> load_blocks(D d, const float* from, std::int64_t step) {
+  if constexpr (hn::MaxLanes(D()) <= 4) {
+    return hn::LoadU(d, from);
+  } else {
+    const hn::Half<D> half;
+    constexpr std::int64_t kBlocks = hn::MaxLanes(D()) / 8;
+    return hn::Combine(d, load_blocks(half, from + kBlocks * step, step), load_blocks(half, from, step));
+  }
+}
+
+// Four columns of as many rows as there are lanes, transposed.
+template <class D>
+HWY_INLINE void transpose_four(D d, const float* from, std::int64_t token, float* to, std::int64_t stride) {
+  const hn::Repartition<double, D> pairs;
+  const auto join = [&](auto low, auto high) HWY_ATTR {
+    const auto a = hn::BitCast(pairs, low), b = hn::BitCast(pairs, high);
+    return std::pair{hn::BitCast(d, hn::InterleaveLower(pairs, a, b)),
+                     hn::BitCast(d, hn::InterleaveUpper(pairs, a, b))};
+  };
+  const auto a = load_blocks(d, from, 4 * token), b = load_blocks(d, from + token, 4 * token);
+  const auto c = load_blocks(d, from + 2 * token, 4 * token), e = load_blocks(d, from + 3 * token, 4 * token);
+  const auto [first, second] = join(hn::InterleaveLower(d, a, b), hn::InterleaveLower(d, c, e));
+  const auto [third, fourth] = join(hn::InterleaveUpper(d, a, b), hn::InterleaveUpper(d, c, e));
+  hn::StoreU(first, d, to);
+  hn::StoreU(second, d, to + stride);
+  hn::StoreU(third, d, to + 2 * stride);
+  hn::StoreU(fourth, d, to + 3 * stride);
+}
+
 // to [columns, stride] = from [rows, columns] transposed; the rest of each row, up to padded(rows), is 0.
 template <class T>
 void pack_transposed(std::int64_t rows, std::int64_t columns, const T* from, std::int64_t token, T* to,
                      std::int64_t stride) {
   std::int64_t r = 0;
+  if constexpr (sizeof(T) == 4 && !HWY_HAVE_SCALABLE) {
+    const hn::ScalableTag<T> d;
+    const std::int64_t lanes = hn::Lanes(d), whole = columns / 4 * 4;
+    for (; r + lanes <= rows; r += lanes) {
+      const T* source = from + r * token;
+      for (std::int64_t c = 0; c < whole; c += 4)
+        transpose_four(d, source + c, token, to + c * stride + r, stride);
+      for (std::int64_t c = whole; c < columns; ++c)
+        for (std::int64_t i = 0; i < lanes; ++i) to[c * stride + r + i] = source[i * token + c];
+    }
+  }
   for (; r + 8 <= rows; r += 8) {
     const T* source = from + r * token;
     for (std::int64_t c = 0; c < columns; ++c)

@@ -15,7 +15,7 @@ namespace formwork {
 template <class T>
 struct CrossEntropyKernels {
   T (*logsumexp)(std::int64_t, const T*);
-  void (*gradient)(std::int64_t, T*, std::int64_t, T, T);
+  void (*gradient)(std::int64_t, const T*, std::int64_t, T, T, T*);
 };
 }  // namespace formwork
 #endif
@@ -69,15 +69,15 @@ T row_logsumexp(std::int64_t n, const T* x) {
 }
 
 template <class T>
-void row_gradient(std::int64_t n, T* x, std::int64_t target, T logsumexp, T scale) {
+void row_gradient(std::int64_t n, const T* x, std::int64_t target, T logsumexp, T scale, T* dx) {
   const hn::ScalableTag<T> d;
   const std::int64_t lanes = hn::Lanes(d);
   const auto shift = hn::Set(d, logsumexp), factor = hn::Set(d, scale);
   for (std::int64_t i = 0; i < n; i += lanes) {
     const auto v = exp_of(d, hn::Sub(load_some(d, x + i, n - i), shift));
-    store_some(d, hn::Mul(v, factor), x + i, n - i);
+    store_some(d, hn::Mul(v, factor), dx + i, n - i);
   }
-  x[target] -= scale;
+  dx[target] -= scale;
 }
 
 CrossEntropyKernels<float> entropy_float() { return {&row_logsumexp<float>, &row_gradient<float>}; }
@@ -125,17 +125,17 @@ void cross_entropy_forward(const CrossEntropy& shape, const T* logits, const std
 }
 
 template <class T>
-void cross_entropy_gradient(const CrossEntropy& shape, T* logits, const std::int64_t* targets,
-                            const T* logsumexp, T scale) {
+void cross_entropy_gradient(const CrossEntropy& shape, const T* logits, const std::int64_t* targets,
+                            const T* logsumexp, T scale, T* gradient) {
   check_targets(shape, targets);
   const auto kernels = entropy<T>();
   parallel_for(0, shape.rows, entropy_grain(shape), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t row = first; row < last; ++row) {
-      T* x = logits + row * shape.stride;
+      const std::int64_t at = row * shape.stride;
       if (targets[row] == shape.ignore)
-        std::fill_n(x, shape.classes, T(0));
+        std::fill_n(gradient + at, shape.classes, T(0));
       else
-        kernels.gradient(shape.classes, x, targets[row], logsumexp[row], scale);
+        kernels.gradient(shape.classes, logits + at, targets[row], logsumexp[row], scale, gradient + at);
     }
   });
 }
@@ -155,7 +155,7 @@ void cross_entropy_fused(const CrossEntropy& shape, T* logits, const std::int64_
       }
       const T logsumexp = kernels.logsumexp(shape.classes, x);
       losses[row] = logsumexp - x[targets[row]];
-      kernels.gradient(shape.classes, x, targets[row], logsumexp, scale);
+      kernels.gradient(shape.classes, x, targets[row], logsumexp, scale, x);
     }
   });
 }
@@ -163,8 +163,9 @@ void cross_entropy_fused(const CrossEntropy& shape, T* logits, const std::int64_
 using Targets = const std::int64_t*;
 template void cross_entropy_forward(const CrossEntropy&, const float*, Targets, float*, float*);
 template void cross_entropy_forward(const CrossEntropy&, const double*, Targets, double*, double*);
-template void cross_entropy_gradient(const CrossEntropy&, float*, Targets, const float*, float);
-template void cross_entropy_gradient(const CrossEntropy&, double*, Targets, const double*, double);
+template void cross_entropy_gradient(const CrossEntropy&, const float*, Targets, const float*, float, float*);
+template void cross_entropy_gradient(const CrossEntropy&, const double*, Targets, const double*, double,
+                                     double*);
 template void cross_entropy_fused(const CrossEntropy&, float*, Targets, float*, float);
 template void cross_entropy_fused(const CrossEntropy&, double*, Targets, double*, double);
 

@@ -18,10 +18,10 @@ template <class T>
 void cross_entropy_forward(const CrossEntropy& shape, const T* logits, const std::int64_t* targets, T* losses,
                            T* logsumexp);
 
-// Replaces the logits by their gradient, (softmax - onehot) * scale.
+// The logits' gradient, (softmax - onehot) * scale, [rows, classes] as they are; it may be written over them.
 template <class T>
-void cross_entropy_gradient(const CrossEntropy& shape, T* logits, const std::int64_t* targets,
-                            const T* logsumexp, T scale);
+void cross_entropy_gradient(const CrossEntropy& shape, const T* logits, const std::int64_t* targets,
+                            const T* logsumexp, T scale, T* gradient);
 
 // Both at once while a row is in cache: losses [rows], and the logits become their gradient.
 template <class T>

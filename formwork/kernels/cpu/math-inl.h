@@ -104,13 +104,26 @@ HWY_INLINE VecOf<D> exp_of(D d, VecOf<D> x) {
   }
 }
 
+// a / b for b in [1, 2]. AVX-512's estimate of 1 / b has 14 bits, and one step of Newton doubles them: a
+// third of a division's time.
+template <class D>
+HWY_INLINE VecOf<D> divide_by_one_to_two(D d, VecOf<D> a, VecOf<D> b) {
+  if constexpr (HWY_TARGET <= HWY_AVX3 && sizeof(LaneOf<D>) == 4) {
+    const auto estimate = hn::ApproximateReciprocal(b);
+    const auto error = hn::NegMulAdd(b, estimate, hn::Set(d, 1.0f));
+    return hn::Mul(a, hn::MulAdd(estimate, error, estimate));
+  } else {
+    return hn::Div(a, b);
+  }
+}
+
 // 1 / (1 + e^-x), accurate in both tails.
 template <class D>
 HWY_INLINE VecOf<D> sigmoid_of(D d, VecOf<D> x) {
   const auto one = hn::Set(d, LaneOf<D>(1));
   const auto small = exp_of(d, hn::Neg(hn::Abs(x)));
   const auto denominator = hn::Add(one, small);
-  return hn::Div(hn::IfThenElse(hn::Ge(x, hn::Zero(d)), one, small), denominator);
+  return divide_by_one_to_two(d, hn::IfThenElse(hn::Ge(x, hn::Zero(d)), one, small), denominator);
 }
 
 template <class D>

@@ -19,10 +19,6 @@ struct RmsNorm {
 template <class T>
 void rms_norm_forward(const RmsNorm<T>& norm, const T* x, T* y, T* inverse);
 
-// sum = x + residual, y = norm(sum), in one pass; sum may be x or residual.
-template <class T>
-void add_rms_norm_forward(const RmsNorm<T>& norm, const T* x, const T* residual, T* sum, T* y, T* inverse);
-
 // dy -> dx [rows, width], plus `passed` [rows, width] (the gradient that reaches the sum by another way)
 // where it is not null; dgain [width] is set where it is not null. dx may be dy or passed.
 template <class T>

@@ -12,7 +12,7 @@
 namespace formwork {
 template <class T>
 struct RmsKernels {
-  void (*forward)(const RmsNorm<T>&, const T*, const T*, T*, T*, T*);
+  void (*forward)(const RmsNorm<T>&, const T*, T*, T*);
   void (*backward)(const RmsNorm<T>&, const T*, const T*, const T*, const T*, T*, T*);
 };
 }  // namespace formwork
@@ -27,48 +27,36 @@ HWY_INLINE VecOf<D> gain_at(D d, const LaneOf<D>* gain, std::int64_t i, std::int
   return gain ? load_some(d, gain + i, left) : hn::Set(d, LaneOf<D>(1));
 }
 
-// The sum of squares of x, or of x + residual, which is then stored.
 template <class T>
-T row_squares(std::int64_t width, const T* x, const T* residual, T* sum) {
+T row_squares(std::int64_t width, const T* x) {
   const hn::ScalableTag<T> d;
   const std::int64_t lanes = hn::Lanes(d);
   auto even = hn::Zero(d), odd = hn::Zero(d);
   std::int64_t i = 0;
-  if (residual) {
-    for (; i < width; i += lanes) {
-      const auto v = hn::Add(load_some(d, x + i, width - i), load_some(d, residual + i, width - i));
-      store_some(d, v, sum + i, width - i);
-      even = hn::MulAdd(v, v, even);
-    }
-  } else {
-    for (; i + 2 * lanes <= width; i += 2 * lanes) {
-      const auto a = hn::LoadU(d, x + i), b = hn::LoadU(d, x + i + lanes);
-      even = hn::MulAdd(a, a, even);
-      odd = hn::MulAdd(b, b, odd);
-    }
-    for (; i < width; i += lanes) {
-      const auto v = load_some(d, x + i, width - i);
-      even = hn::MulAdd(v, v, even);
-    }
+  for (; i + 2 * lanes <= width; i += 2 * lanes) {
+    const auto a = hn::LoadU(d, x + i), b = hn::LoadU(d, x + i + lanes);
+    even = hn::MulAdd(a, a, even);
+    odd = hn::MulAdd(b, b, odd);
+  }
+  for (; i < width; i += lanes) {
+    const auto v = load_some(d, x + i, width - i);
+    even = hn::MulAdd(v, v, even);
   }
   return sum_lanes(d, hn::Add(even, odd));
 }
 
 template <class T>
-void rms_forward(const RmsNorm<T>& norm, const T* x, const T* residual, T* sum, T* y, T* inverse) {
+void rms_forward(const RmsNorm<T>& norm, const T* x, T* y, T* inverse) {
   const std::int64_t width = norm.width;
   parallel_for(0, norm.rows, row_grain(width), [&](std::int64_t first, std::int64_t last) HWY_ATTR {
     const hn::ScalableTag<T> d;
     const std::int64_t lanes = hn::Lanes(d);
     for (std::int64_t row = first; row < last; ++row) {
       const std::int64_t at = row * width;
-      const T squares =
-          row_squares<T>(width, x + at, residual ? residual + at : nullptr, sum ? sum + at : nullptr);
-      const T* source = residual ? sum + at : x + at;
-      inverse[row] = T(1) / std::sqrt(squares / norm.divisor + norm.epsilon);
+      inverse[row] = T(1) / std::sqrt(row_squares<T>(width, x + at) / norm.divisor + norm.epsilon);
       const auto r = hn::Set(d, inverse[row]);
       for (std::int64_t i = 0; i < width; i += lanes) {
-        const auto scaled = hn::Mul(load_some(d, source + i, width - i), r);
+        const auto scaled = hn::Mul(load_some(d, x + at + i, width - i), r);
         store_some(d, hn::Mul(scaled, gain_at(d, norm.gain, i, width - i)), y + at + i, width - i);
       }
     }
@@ -136,12 +124,7 @@ static RmsKernels<T> rms() {
 
 template <class T>
 void rms_norm_forward(const RmsNorm<T>& norm, const T* x, T* y, T* inverse) {
-  rms<T>().forward(norm, x, nullptr, nullptr, y, inverse);
-}
-
-template <class T>
-void add_rms_norm_forward(const RmsNorm<T>& norm, const T* x, const T* residual, T* sum, T* y, T* inverse) {
-  rms<T>().forward(norm, x, residual, sum, y, inverse);
+  rms<T>().forward(norm, x, y, inverse);
 }
 
 template <class T>
@@ -152,9 +135,6 @@ void rms_norm_backward(const RmsNorm<T>& norm, const T* x, const T* inverse, con
 
 template void rms_norm_forward(const RmsNorm<float>&, const float*, float*, float*);
 template void rms_norm_forward(const RmsNorm<double>&, const double*, double*, double*);
-template void add_rms_norm_forward(const RmsNorm<float>&, const float*, const float*, float*, float*, float*);
-template void add_rms_norm_forward(const RmsNorm<double>&, const double*, const double*, double*, double*,
-                                   double*);
 template void rms_norm_backward(const RmsNorm<float>&, const float*, const float*, const float*, const float*,
                                 float*, float*);
 template void rms_norm_backward(const RmsNorm<double>&, const double*, const double*, const double*,

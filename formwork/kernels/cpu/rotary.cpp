@@ -11,10 +11,10 @@
 #ifndef FORMWORK_KERNELS_CPU_ROTARY_TYPES
 #define FORMWORK_KERNELS_CPU_ROTARY_TYPES
 namespace formwork {
-// One head of one token: turns `half` pairs by direction (1 or -1) times the table's angles.
+// The heads of one token: turns `half` pairs of each by direction (1 or -1) times the table's angles.
 template <class T>
 struct RotaryKernels {
-  void (*turn[2])(std::int64_t half, const T* cosines, const T* sines, T direction, T* x);
+  void (*turn[2])(const Rotary&, const T* cosines, const T* sines, T direction, T* x);
 };
 }  // namespace formwork
 #endif
@@ -24,7 +24,7 @@ namespace formwork {
 namespace HWY_NAMESPACE {
 
 template <class T>
-void turn_interleaved(std::int64_t half, const T* cosines, const T* sines, T direction, T* x) {
+void turn_head_interleaved(std::int64_t half, const T* cosines, const T* sines, T direction, T* x) {
   const hn::ScalableTag<T> d;
   const std::int64_t lanes = hn::Lanes(d);
   const auto sign = hn::Set(d, direction);
@@ -43,8 +43,14 @@ void turn_interleaved(std::int64_t half, const T* cosines, const T* sines, T dir
 }
 
 template <class T>
-void turn_halves(std::int64_t half, const T* cosines, const T* sines, T direction, T* x) {
-  const hn::ScalableTag<T> d;
+void turn_interleaved(const Rotary& shape, const T* cosines, const T* sines, T direction, T* x) {
+  for (std::int64_t i = 0; i < shape.heads; ++i, x += shape.head_stride)
+    turn_head_interleaved<T>(shape.width / 2, cosines, sines, direction, x);
+}
+
+template <class D, class T = LaneOf<D>>
+HWY_INLINE void turn_head_halves(D d, std::int64_t half, const T* cosines, const T* sines, T direction,
+                                 T* x) {
   const std::int64_t lanes = hn::Lanes(d);
   const auto sign = hn::Set(d, direction);
   for (std::int64_t i = 0; i < half; i += lanes) {
@@ -54,6 +60,20 @@ void turn_halves(std::int64_t half, const T* cosines, const T* sines, T directio
     store_some(d, hn::NegMulAdd(b, s, hn::Mul(a, c)), x + i, left);
     store_some(d, hn::MulAdd(a, s, hn::Mul(b, c)), x + half + i, left);
   }
+}
+
+// Vectors of half the length for heads that do not fill whole ones.
+template <class T>
+void turn_halves(const Rotary& shape, const T* cosines, const T* sines, T direction, T* x) {
+  const hn::ScalableTag<T> d;
+  const hn::Half<decltype(d)> narrow;
+  const std::int64_t half = shape.width / 2;
+  if (half <= static_cast<std::int64_t>(hn::Lanes(narrow)))
+    for (std::int64_t i = 0; i < shape.heads; ++i, x += shape.head_stride)
+      turn_head_halves(narrow, half, cosines, sines, direction, x);
+  else
+    for (std::int64_t i = 0; i < shape.heads; ++i, x += shape.head_stride)
+      turn_head_halves(d, half, cosines, sines, direction, x);
 }
 
 RotaryKernels<float> rotary_float() { return {{&turn_interleaved<float>, &turn_halves<float>}}; }
@@ -82,9 +102,8 @@ static void rotate(const Rotary& shape, const T* cosines, const T* sines, T dire
     for (std::int64_t at = first; at < last; ++at) {
       const std::int64_t row = at / shape.tokens, token = at % shape.tokens;
       const std::int64_t table = row * shape.table_batch + token * half;
-      T* head = x + row * shape.batch_stride + token * shape.token_stride;
-      for (std::int64_t i = 0; i < shape.heads; ++i, head += shape.head_stride)
-        turn(half, cosines + table, sines + table, direction, head);
+      turn(shape, cosines + table, sines + table, direction,
+           x + row * shape.batch_stride + token * shape.token_stride);
     }
   });
 }

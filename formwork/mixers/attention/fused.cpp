@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include "formwork/core/reuse.h"
 #include "formwork/kernels/cpu/attention.h"
 #include "formwork/positions/fused.h"
 
@@ -152,10 +153,8 @@ class FusedSelfAttention : public torch::autograd::Function<FusedSelfAttention> 
   static List backward(Saved* saved, const List& gradients) {
     const auto tensors = saved->get_saved_variables();
     const auto holder = held<SavedSelf>(saved);
-    const ProjectionParts parts(tensors[0], holder->heads);
-    const auto gradient = covers(holder->plan, parts.q) ? at::empty(tensors[0].sizes(), tensors[0].options())
-                                                        : at::zeros(tensors[0].sizes(), tensors[0].options());
-    const ProjectionParts to(gradient, holder->heads);
+    const auto gradient = place_for(tensors[0], holder->plan);
+    const ProjectionParts parts(tensors[0], holder->heads), to(gradient, holder->heads);
     Gradients views{to.q, to.k, to.v, Tensor()};
     attend_backward(holder->plan, {parts.q, parts.k, parts.v, Tensor()}, {tensors[3], tensors[4]},
                     gradients[0].to(at::kFloat).contiguous(), views);
@@ -165,11 +164,13 @@ class FusedSelfAttention : public torch::autograd::Function<FusedSelfAttention> 
   }
 
  private:
-  // Whether every token is a query of some run, so that no gradient stays unwritten.
-  static bool covers(const AttentionPlan& plan, const Tensor& q) {
+  // Zeros, unless every token is a query of some run, so that no gradient stays unwritten; then the
+  // projection's own memory where it is free.
+  static Tensor place_for(const Tensor& qkv, const AttentionPlan& plan) {
     int64_t queries = 0;
     for (const auto& run : plan.runs) queries += run.rows * run.queries;
-    return queries == q.size(0) * q.size(1);
+    if (queries != qkv.size(0) * qkv.size(1)) return at::zeros(qkv.sizes(), qkv.options());
+    return may_overwrite_saved(qkv) ? qkv.detach() : at::empty(qkv.sizes(), qkv.options());
   }
 };
 
@@ -228,7 +229,7 @@ bool fits_fused_self_attention(const Tensor& qkv) {
 Tensor fused_self_attention(Tensor qkv, const AttentionHeads& heads, const Turn& turn, AttentionPlan plan) {
   make_dense(plan);
   // Nobody else holds it: neither a listener nor the map that made it.
-  const bool owned = qkv.use_count() == 1 && qkv.storage().use_count() == 1;
+  const bool owned = only_held_by(qkv, 1);
   auto shape = heads;
   shape.halves = turn.halves;
   const auto table = [&](const Tensor& given) {

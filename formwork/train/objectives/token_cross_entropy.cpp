@@ -1,5 +1,6 @@
 #include "formwork/train/objectives/token_cross_entropy.h"
 
+#include "formwork/core/reuse.h"
 #include "formwork/kernels/cpu/cross_entropy.h"
 
 namespace formwork {
@@ -10,7 +11,8 @@ using torch::autograd::variable_list;
 
 CrossEntropy shape_of(const Tensor& logits) {
   CrossEntropy shape{};
-  shape.rows = logits.size(0), shape.classes = logits.size(1), shape.stride = logits.size(1);
+  shape.classes = shape.stride = logits.size(-1);
+  shape.rows = logits.numel() / shape.classes;
   return shape;
 }
 
@@ -19,9 +21,9 @@ CrossEntropy shape_of(const Tensor& logits) {
 template <class T>
 class FusedCrossEntropy : public torch::autograd::Function<FusedCrossEntropy<T>> {
  public:
-  // logits [N, C] contiguous, targets [N] contiguous.
+  // logits [.., C] and targets [..], both contiguous.
   static Tensor forward(AutogradContext* ctx, const Tensor& logits, const Tensor& targets, double scale) {
-    const auto losses = at::empty({logits.size(0)}, logits.options());
+    const auto losses = at::empty({targets.numel()}, logits.options());
     const auto logsumexp = at::empty_like(losses);
     cross_entropy_forward<T>(shape_of(logits), logits.template const_data_ptr<T>(),
                              targets.const_data_ptr<int64_t>(), losses.template mutable_data_ptr<T>(),
@@ -34,10 +36,11 @@ class FusedCrossEntropy : public torch::autograd::Function<FusedCrossEntropy<T>>
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const auto saved = ctx->get_saved_variables();
     const double scale = ctx->saved_data["scale"].toDouble() * gradients[0].template item<double>();
-    auto gradient = saved[0].detach().clone();
-    cross_entropy_gradient<T>(shape_of(gradient), gradient.template mutable_data_ptr<T>(),
+    const Tensor& logits = saved[0];
+    const auto gradient = may_overwrite_saved(logits) ? logits.detach() : at::empty_like(logits);
+    cross_entropy_gradient<T>(shape_of(logits), logits.template const_data_ptr<T>(),
                               saved[1].const_data_ptr<int64_t>(), saved[2].template const_data_ptr<T>(),
-                              static_cast<T>(scale));
+                              static_cast<T>(scale), gradient.template mutable_data_ptr<T>());
     return {gradient, Tensor(), Tensor()};
   }
 };
@@ -46,10 +49,10 @@ class FusedCrossEntropy : public torch::autograd::Function<FusedCrossEntropy<T>>
 
 Tensor token_cross_entropy(const Tensor& logits, const Tensor& targets, double scale) {
   const auto wide = logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
-  const auto rows = wide.reshape({-1, wide.size(-1)}).contiguous();
-  const auto flat = targets.reshape({-1}).contiguous();
-  if (rows.scalar_type() == at::kDouble) return FusedCrossEntropy<double>::apply(rows, flat, scale);
-  return FusedCrossEntropy<float>::apply(rows, flat, scale);
+  const auto dense = wide.contiguous();
+  if (dense.scalar_type() == at::kDouble)
+    return FusedCrossEntropy<double>::apply(dense, targets.contiguous(), scale);
+  return FusedCrossEntropy<float>::apply(dense, targets.contiguous(), scale);
 }
 
 }  // namespace formwork

@@ -18,6 +18,7 @@ void Optimizer::step(const Update& update) {
   const at::NoGradGuard guard;
   auto& groups = parameters_.groups();
   for (size_t g = 0; g < groups.size(); ++g) this->update(groups[g], moments_[g], update);
+  parameters_.mark_written();
 }
 
 void Optimizer::for_each_moment(
