@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 
 #include "formwork/kernels/cpu/parallel_pool.h"
+#include "formwork/kernels/cpu/parallel_tasks.h"
 
 namespace formwork {
 
@@ -25,6 +28,22 @@ TEST(Parallel, CoversEveryItemOnceOnTheThreadsThatWereAskedFor) {
       for (std::int64_t i = 0; i < 100; ++i) EXPECT_EQ(seen[i], i < items ? 1 : 0);
       EXPECT_LE(calls, threads);
       if (items == 100) EXPECT_EQ(calls, threads);
+    }
+  }
+  at::set_num_threads(before);
+}
+
+TEST(Parallel, TakesEveryTaskOnceHoweverUnevenTheThreads) {
+  const int before = at::get_num_threads();
+  for (int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    for (std::int64_t tasks : {0, 1, 2, 7, 100}) {
+      std::vector<std::atomic<int>> seen(100);
+      parallel_tasks(tasks, [&](std::int64_t i) {
+        if (i == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        ++seen[i];
+      });
+      for (std::int64_t i = 0; i < 100; ++i) EXPECT_EQ(seen[i], i < tasks ? 1 : 0);
     }
   }
   at::set_num_threads(before);
