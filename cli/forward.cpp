@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "formwork/interop/safetensors.h"
+#include "formwork/linear/linear_map.h"
 
 namespace formwork::cli {
 namespace {
@@ -12,12 +13,21 @@ struct Arguments {
   std::vector<std::string> taps;
 };
 
+// 8-bit products have no float64: such a model would be one of other numbers, without codes of its inputs.
+void require_float64(const Model& model) {
+  for (const auto* map : model.inventory().maps)
+    if (map->type() == "int8")
+      fail("--dtype: expected float32 for a model with 8-bit maps, found float64 ('{}' is 'int8')",
+           map->path());
+}
+
 void run(const Arguments& arguments) {
   if (arguments.dtype != "float32" && arguments.dtype != "float64")
     fail("--dtype: expected float32 or float64, found '{}'", arguments.dtype);
   const auto dtype = arguments.dtype == "float64" ? at::kDouble : at::kFloat;
   const auto cast = [&](const Tensor& x) { return x.is_floating_point() ? x.to(dtype) : x; };
   auto model = build_model(find_spec(arguments.spec), 0, dtype);
+  if (dtype == at::kDouble) require_float64(*model);
   const bool trained = std::filesystem::exists(arguments.spec + "/model.safetensors");
   const std::string weights = arguments.weights.empty() && trained ? arguments.spec : arguments.weights;
   if (!weights.empty()) {

@@ -141,6 +141,32 @@ TEST_F(WrongInput, Specs) {
   refused({"show", path("key.json")}, "did you mean 'linear'?");
 }
 
+TEST_F(WrongInput, ModulesAndStates) {
+  const auto refused_mixer = [&](const std::string& mixer, const std::string& part) {
+    write("mixer.json", spec(mixer));
+    refused({"show", path("mixer.json")}, part);
+  };
+  refused_mixer(R"({"type": "stick_breaking", "modules": 4, "active": 5})",
+                "expected 1 to 4 active modules, as many as there are, found 5");
+  refused_mixer(R"({"type": "stick_breaking", "modules": 4, "active": 2, "sample_topk": 3})",
+                "expected sample_topk up to the 2 active modules, found 3");
+  refused_mixer(R"({"type": "stick_breaking", "modules": 4, "balance_loss": "concentration"})",
+                "expected balance above 0, found 0");
+  refused_mixer(R"({"type": "mamba", "d_conv": 0})", "option 'd_conv' must be an integer in [1");
+  refused({"compress", path("copy"), "prune_modules", "--task", "copy", "--out", path("x")},
+          "expected a model with routed modules, found none");
+  EXPECT_FALSE(fs::exists(path("x")));
+}
+
+TEST_F(WrongInput, EightBitsInFloat64) {
+  output_of({"compress", path("copy"), "llm_int8", "--out", path("codes")});
+  write_safetensors(path("ids.safetensors"), {{"input_ids", at::zeros({1, 3}, at::kLong)}});
+  refused({"forward", path("codes"), "--inputs", path("ids.safetensors"), "--dtype", "float64", "--out",
+           path("y")},
+          "expected float32 for a model with 8-bit maps, found float64");
+  EXPECT_FALSE(fs::exists(path("y")));
+}
+
 TEST_F(WrongInput, AModelOfOtherTokens) {
   refused({"eval", path("text"), "--task", "copy"}, "the model's are those of a tokenizer");
   refused({"eval", path("copy"), "--data", "file=" + path("text.txt")}, "found one whose tokens are");

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "interop/temporary_folder.h"
+
 namespace formwork {
 namespace {
 
@@ -98,7 +100,9 @@ TEST(ModuleUse, CountsChoicesOfRealTokens) {
     EXPECT_NEAR(use.probability.sum().item<double>(), 1, 1e-12);
   }
   EXPECT_EQ(module_pools(*model, "*.experts", "test").size(), 1u);
-  EXPECT_THROW(module_pools(*model, "*.heads", "test"), Error);
+  EXPECT_EQ(error_of([&] { module_pools(*model, "*.expert", "test"); }),
+            "unknown test: axis of modules '*.expert'; known: layers.0.mixer.modules, "
+            "layers.0.channel.experts");
 }
 
 TEST(PruneModules, NeverChosenModulesGoWithoutATraceWhenTheirRowsAreKept) {

@@ -1,9 +1,8 @@
 // The 8-bit linear map of LLM.int8() (Dettmers et al., 2022); see int8_product.h for what it computes.
-// Half-precision inputs pass through float. Models in float64, and devices without the kernels, multiply by
-// the dequantized weight with no integer product: they serve tests of exactness. Integer inputs are an error,
-// and so are float64 inputs of a model that is not in float64. With has_fp16_weights the map holds W itself
-// (in the model's own precision, which optimizers need), rounds it to float16 where it is read and makes its
-// codes anew every pass; W then trains.
+// Half-precision inputs pass through float. Float64 inputs, and devices without the kernels, multiply by the
+// dequantized weight with no integer product: they serve tests of exactness. Integer inputs are an error.
+// With has_fp16_weights the map holds W itself (in the model's own precision, which optimizers need), rounds
+// it to float16 where it is read and makes its codes anew every pass; W then trains.
 #include "formwork/linear/quantized/int8_product.h"
 #include "formwork/linear/stored.h"
 
@@ -17,7 +16,7 @@ class Int8Linear final : public LinearMap {
   using Options = Int8Options;
 
   Int8Linear(Build& build, const LinearNeed& need, const Options& options)
-      : LinearMap(build, need), options_(options), wide_(build.inventory().dtype == at::kDouble) {
+      : LinearMap(build, need), options_(options) {
     require_single(build, need, "int8");
     options.check(path());
     if (in() > kMostInputs)
@@ -52,9 +51,6 @@ class Int8Linear final : public LinearMap {
       fail("{}: expected inputs of width {}, found [{}]", path(), in(), fmt::join(x.sizes(), ", "));
     if (!x.is_floating_point())
       fail("{}: expected floating inputs, found {}", path(), c10::toString(x.scalar_type()));
-    if (x.scalar_type() == at::kDouble && !wide_)
-      fail("{}: expected inputs in float32 or half precision, found {}: 8-bit products have no float64",
-           path(), c10::toString(x.scalar_type()));
     const auto bias = bias_value(ctx, -1);
     if (!x.is_cpu() || x.scalar_type() == at::kDouble)
       return at::linear(x, dense(ctx).to(x.scalar_type()), bias);
@@ -118,7 +114,6 @@ class Int8Linear final : public LinearMap {
   }
 
   Options options_;
-  bool wide_;  // a model in float64
   Param *codes_ = nullptr, *scale_ = nullptr, *zero_ = nullptr, *weight_ = nullptr;
   std::shared_ptr<OutlierPool> pool_;
   MadeFrom<Tensor> sums_;
