@@ -162,6 +162,24 @@ void Edit::grow(const std::string& axis, int64_t count, uint64_t seed) {
   changed_ = true;
 }
 
+void Edit::train_only(const std::vector<std::string>& names) {
+  thaw();
+  const auto entry = [](bool frozen) { return Json{{"type", "stored"}, {"frozen", frozen}}; };
+  spec_.sources["*"] = entry(true);
+  for (const auto& name : names) spec_.sources[name] = entry(false);
+  changed_ = true;
+}
+
+bool Edit::thaw() {
+  Json kept = Json::object();
+  for (const auto& [pattern, source] : spec_.sources.items())
+    if (source.at("type") != "stored") kept[pattern] = source;
+  const bool any = kept.size() != spec_.sources.size();
+  changed_ |= any;
+  spec_.sources = kept;
+  return any;
+}
+
 void Edit::add(const std::string& name, const Tensor& tensor) {
   tensors_[name] = tensor.detach().contiguous();
   changed_ = true;

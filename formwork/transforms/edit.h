@@ -28,6 +28,10 @@ class Edit {
   // Appends `count` entries to an axis, as its parameters start (their initialization, a stream of `seed`).
   // Each parameter must carry the axis as a whole dimension.
   void grow(const std::string& axis, int64_t count, uint64_t seed);
+  // From now on only the parameters `names` (or patterns) train, as far as the parts themselves let them;
+  // thaw() takes that back, and says whether there was anything to take back.
+  void train_only(const std::vector<std::string>& names);
+  bool thaw();
   // Gives the rebuilt model a tensor for a parameter that a table of the Spec now asks for.
   void add(const std::string& name, const Tensor& tensor);
   // Change of basis of an orthogonal axis: a row vector x becomes x Q, Q [size, m] with orthonormal columns.

@@ -16,6 +16,14 @@ struct ModulePool {
 std::vector<ModulePool> module_pools(const Model& model, const std::string& pattern,
                                      const std::string& transform);
 
+// The pool whose modules are the matrices of a bank; nothing where no router chooses among them.
+std::optional<ModulePool> pool_of(const Model& model, const LinearMap& bank);
+
+// The moments, with the outer product, of the outputs of each matrix of routed banks over the data: of the
+// real tokens that took it, [n] by output tap. Taps that no token reached are absent.
+std::map<Slot, std::vector<Moments>> collect_module_moments(Model& model, const Calibration& data,
+                                                            const std::vector<const LinearMap*>& banks);
+
 struct ModuleUse {
   int64_t tokens = 0, active = 0;  // real tokens seen, and the most modules that one took
   Tensor chosen;                   // [n] double, tokens that took the module

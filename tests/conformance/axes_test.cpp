@@ -56,6 +56,17 @@ class Axes : public Suite {
 
   // The smallest size that leaves something after a cut.
   static int64_t least(const AxisInfo& info) { return info.group == Group::rotary_pairs ? 4 : 2; }
+  // Calls visit(axis, info, carriers) for each axis that allows `group`, may be cut and is carried by some
+  // parameter; visit says whether it tried something. Whether any did.
+  template <class Visit>
+  bool visit_axes(Group group, const Visit& visit) {
+    bool tried = false;
+    for (const auto& [axis, info] : model().inventory().axes) {
+      const auto carried = carriers(axis);
+      if (info.group >= group && info.size >= least(info) && carried.any) tried |= visit(axis, info, carried);
+    }
+    return tried;
+  }
   // Entries of an axis, reordered: pairs stay pairs.
   static Tensor reordered(const AxisInfo& info) {
     const auto all = at::arange(info.size, at::kLong);
@@ -88,21 +99,19 @@ TEST_P(Axes, MayBePermuted) {
   const at::NoGradGuard guard;
   const auto in = inputs(subject(), 2, 4);
   const auto y = run(model(), in);
-  int tried = 0;
-  for (const auto& [axis, info] : model().inventory().axes) {
-    const auto carried = carriers(axis);
-    if (info.group < Group::rotary_pairs || info.size < least(info) || !carried.any) continue;
-    ++tried;
-    Edit edit(model());
-    const auto order = reordered(info);
-    if (carried.in_groups) {  // whose entries only move together
-      EXPECT_THROW(edit.select(axis, order), Error) << axis;
-      continue;
-    }
-    edit.select(axis, order);
-    expect_kept(edit, axis, in, y, select(order));
-  }
-  if (!when(tried > 0, "no parameter carries an axis that may be permuted")) GTEST_SKIP() << reason();
+  const bool tried =
+      visit_axes(Group::rotary_pairs, [&](const auto& axis, const auto& info, const Carriers& carried) {
+        Edit edit(model());
+        const auto order = reordered(info);
+        if (carried.in_groups) {  // whose entries only move together
+          EXPECT_THROW(edit.select(axis, order), Error) << axis;
+        } else {
+          edit.select(axis, order);
+          expect_kept(edit, axis, in, y, select(order));
+        }
+        return true;
+      });
+  if (!when(tried, "no parameter carries an axis that may be permuted")) GTEST_SKIP() << reason();
 }
 
 TEST_P(Axes, OfRotaryPairsRefuseWhatPartsThem) {
@@ -128,21 +137,19 @@ TEST_P(Axes, MayBeRotated) {
   const at::NoGradGuard guard;
   const auto in = inputs(subject(), 2, 4);
   const auto y = run(model(), in);
-  int tried = 0;
-  for (const auto& [axis, info] : model().inventory().axes) {
-    const auto carried = carriers(axis);
-    if (info.group < Group::orthogonal || info.size < 2 || !carried.any) continue;
-    ++tried;
-    const auto basis = std::get<0>(at::linalg_qr(at::randn({info.size, info.size}, at::kDouble)));
-    Edit edit(model());
-    if (carried.in_groups || carried.as_codes) {
-      EXPECT_THROW(edit.rotate(axis, basis), Error) << axis;
-      continue;
-    }
-    edit.rotate(axis, basis);
-    expect_kept(edit, axis, in, y, [&](const Tensor& x) { return x.matmul(basis); });
-  }
-  if (!when(tried > 0, "no parameter carries an axis that may be rotated")) GTEST_SKIP() << reason();
+  const bool tried =
+      visit_axes(Group::orthogonal, [&](const auto& axis, const auto& info, const Carriers& carried) {
+        const auto basis = std::get<0>(at::linalg_qr(at::randn({info.size, info.size}, at::kDouble)));
+        Edit edit(model());
+        if (carried.in_groups || carried.as_codes) {
+          EXPECT_THROW(edit.rotate(axis, basis), Error) << axis;
+        } else {
+          edit.rotate(axis, basis);
+          expect_kept(edit, axis, in, y, [&](const Tensor& x) { return x.matmul(basis); });
+        }
+        return true;
+      });
+  if (!when(tried, "no parameter carries an axis that may be rotated")) GTEST_SKIP() << reason();
 }
 
 // 1 for entries along `dim` whose place on the axis is in `kept`, 0 for the others.
@@ -181,19 +188,14 @@ TEST_P(Axes, CutToAPrefixEqualMaskedOnes) {
   auto in = inputs(subject(), 2, 4);
   for (auto& [name, value] : in)
     if (name.ends_with("input_ids")) value.clamp_max_(kVocab - 2);  // the last one will be cut
-  int tried = 0;
-  for (const auto& [axis, info] : model().inventory().axes) {
-    const auto carried = carriers(axis);
-    if (info.group < Group::rotary_pairs || !carried.any || carried.in_groups || carried.as_codes ||
-        info.size < least(info))
-      continue;
+  const auto cut_prefix = [&](const std::string& axis, const AxisInfo& info, const Carriers& carried) {
+    if (carried.in_groups || carried.as_codes) return false;
     const auto last = axis.substr(axis.rfind('.') + 1);
     if (const auto why = competing_axes().find(last); why != competing_axes().end()) {
       when(false, why->second);
       reason();
-      continue;
+      return false;
     }
-    ++tried;
     const auto kept = prefix(info);
     Edit edit(model());
     edit.select(axis, kept);
@@ -205,8 +207,10 @@ TEST_P(Axes, CutToAPrefixEqualMaskedOnes) {
     EXPECT_LT(gap(run(*cut, change_inputs(in, axis, select(kept))), change_output(y, axis, select(kept))),
               1e-10)
         << axis;
-  }
-  if (!when(tried > 0, "no parameter carries an axis that may be cut")) GTEST_SKIP() << reason();
+    return true;
+  };
+  if (!when(visit_axes(Group::rotary_pairs, cut_prefix), "no parameter carries an axis that may be cut"))
+    GTEST_SKIP() << reason();
 }
 
 INSTANTIATE_TEST_SUITE_P(Registered, Axes, testing::ValuesIn(subjects()), label_of);

@@ -51,7 +51,9 @@ struct MixerAlone {
   }
 };
 
-inline double distance(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+inline double distance(const Tensor& a, const Tensor& b) {
+  return a.numel() ? (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>() : 0;
+}
 
 // The largest relative difference, over `inputs` (double, requiring gradients), between the gradient of
 // `loss` along a random direction and its central difference.

@@ -1,17 +1,13 @@
 // A compressed model is a model: it is saved, gives the same bits in another process, trains on, and is
 // compressed again. Every transform, at a setting that treats layers or maps differently.
-#include <gtest/gtest.h>
-
 #include "formwork/core/child_process.h"
 #include "formwork/interop/safetensors.h"
 #include "formwork/train/optimizers/optimizer.h"
-#include "formwork/transforms/transform.h"
 #include "interop/temporary_folder.h"
+#include "transforms/fixtures.h"
 
 namespace formwork {
 namespace {
-
-constexpr int64_t kVocab = 29;
 
 // Layers of different shapes, so that shares and groups come to different sizes.
 std::shared_ptr<Model> uneven(bool with_experts = false) {
@@ -23,19 +19,7 @@ std::shared_ptr<Model> uneven(bool with_experts = false) {
   if (with_experts)
     json["model"]["layers"].push_back(
         Json::parse(R"({"channel": {"type": "experts", "experts": 4, "active": 2, "hidden": 16}})"));
-  auto model = build_model(Spec::from_json(json, "test"), 3);
-  const at::NoGradGuard guard;
-  at::manual_seed(11);
-  for (auto& param : model->inventory().params) param.value.add_(at::randn_like(param.value) * 0.1);
-  return model;
-}
-
-Calibration calibration() {
-  Calibration data;
-  at::manual_seed(12);
-  for (int i = 0; i < 2; ++i)
-    data.batches.push_back({{"input_ids", at::randint(kVocab, {4, 24}, at::kLong)}});
-  return data;
+  return noisy(json, at::kFloat);
 }
 
 // Options under which layers or maps are treated differently; a transform that is not here takes the last of
@@ -61,12 +45,13 @@ Json setting(const std::string& name, const Transform& transform) {
 
 TransformResult compress(const std::string& name, const std::shared_ptr<Model>& model) {
   const auto options = setting(name, *Registry<Transform>::make(name));
-  return Registry<Transform>::make({name, options})->apply(model, calibration());
+  return apply(name, options, model);
 }
 
 Tensor ids() { return at::arange(24, at::kLong).view({2, 12}); }
 
-Tensor logits(Model& model) {
+// With gradients.
+Tensor logits_to_train(Model& model) {
   auto ctx = model.make_context();
   return model.forward(ctx, {{"input_ids", ids()}}).at("logits");
 }
@@ -88,7 +73,7 @@ Tensor logits_elsewhere(const std::string& program, const TemporaryFolder& folde
 std::pair<double, double> train_on(Model& model) {
   auto optimizer = Registry<Optimizer>::make("adamw", model);
   const auto loss = [&] {
-    return at::cross_entropy_loss(logits(model).flatten(0, 1), ids().roll(-1, 1).flatten());
+    return at::cross_entropy_loss(logits_to_train(model).flatten(0, 1), ids().roll(-1, 1).flatten());
   };
   const double before = loss().item<double>();
   for (int64_t step = 1; step <= 4; ++step) {

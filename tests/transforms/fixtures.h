@@ -60,6 +60,18 @@ inline Tensor logits(Model& model) {
   return model.forward(ctx, {{"input_ids", at::arange(24, at::kLong).view({2, 12})}})["logits"];
 }
 
+// All real tokens [N, D] that reach a tap over the data.
+inline Tensor rows_at(Model& model, const Calibration& data, Slot slot) {
+  std::vector<Tensor> parts;
+  auto board = model.make_board();
+  board.listen(slot, [&](Context& ctx, const TapEvent&, const Tensor& x) {
+    parts.push_back(real_tokens(ctx, x));
+    return x;
+  });
+  run_calibration(model, data, board);
+  return at::cat(parts);
+}
+
 inline double largest(const Tensor& x) { return x.numel() ? x.abs().max().item<double>() : 0; }
 inline double distance(Model& a, Model& b) { return largest(logits(a) - logits(b)); }
 

@@ -26,18 +26,6 @@ std::string why_refused(Json options, const std::shared_ptr<Model>& model,
   return refusal("lord", options, model, data);
 }
 
-// All real tokens [N, D] at a tap.
-Tensor at_tap(Model& model, const Calibration& data, Slot slot) {
-  std::vector<Tensor> parts;
-  auto board = model.make_board();
-  board.listen(slot, [&](Context& ctx, const TapEvent&, const Tensor& x) {
-    parts.push_back(real_tokens(ctx, x));
-    return x;
-  });
-  run_calibration(model, data, board);
-  return at::cat(parts);
-}
-
 std::vector<std::string> block_paths(const Model& model) {
   std::vector<std::string> paths;
   for (const auto* map : block_maps(model)) paths.push_back(map->path());
@@ -48,7 +36,7 @@ std::vector<std::string> block_paths(const Model& model) {
 std::map<std::string, Tensor> map_inputs(Model& model) {
   std::map<std::string, Tensor> inputs;
   for (const auto& path : block_paths(model))
-    inputs[path] = at_tap(model, tokens(), map_of(model, path).input_tap());
+    inputs[path] = rows_at(model, tokens(), map_of(model, path).input_tap());
   return inputs;
 }
 
@@ -126,7 +114,7 @@ TEST(Lord, KeepsTheMeanAndAddsABiasOnlyWhereItIsCentred) {
 TEST(Lord, StreamedCovarianceIsThatOfTwoPasses) {
   auto model = decoder();
   auto& map = map_of(*model, "layers.1.mixer.qkv");
-  const auto y = at_tap(*model, tokens(), map.output_tap());
+  const auto y = rows_at(*model, tokens(), map.output_tap());
   const auto moments = collect_moments(*model, tokens(), {map.output_tap()}, true).at(map.output_tap());
   EXPECT_EQ(moments.count, y.size(0));
   const auto mean = moments.sum / static_cast<double>(moments.count);
@@ -140,7 +128,7 @@ TEST(Lord, FactorsAreTheLeadingEigenvectors) {
   auto model = decoder();
   const auto made = lord({{"rank", 5}}, model).model;
   const std::string path = "layers.0.channel.gate_up";
-  const auto y = at_tap(*model, tokens(), map_of(*model, path).output_tap());
+  const auto y = rows_at(*model, tokens(), map_of(*model, path).output_tap());
   const auto centred = y - y.mean(0);
   const auto vectors = std::get<0>(at::linalg_svd(centred.t(), false)).narrow(1, 0, 5);
   const auto projector = vectors.matmul(vectors.t());
@@ -196,7 +184,7 @@ TEST(Lord, SequentialReadsWhatTheMapsBeforeGive) {
   // Its prediction for the last map is the error on the inputs that this map has in the new model.
   const std::string path = "layers.1.channel.down";
   auto before = made.model;
-  const auto x = at_tap(*before, tokens(), map_of(*before, path).input_tap());
+  const auto x = rows_at(*before, tokens(), map_of(*before, path).input_tap());
   const at::NoGradGuard guard;
   Context ctx;
   const auto difference = map_of(*model, path).forward(ctx, x) - map_of(*before, path).forward(ctx, x);

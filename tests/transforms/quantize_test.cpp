@@ -1,39 +1,16 @@
-#include <gtest/gtest.h>
-
 #include "formwork/linear/quantized/int4.h"
 #include "formwork/models/built_in_specs.h"
-#include "formwork/transforms/transform.h"
+#include "transforms/fixtures.h"
 
 namespace formwork {
 namespace {
 
 std::shared_ptr<Model> small() {
-  const auto json = Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 29, "width": 32,
+  return noisy(Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 29, "width": 32,
     "layers": {"repeat": 2, "pattern": [{"mixer": {"type": "attention", "heads": 4, "bias": true},
                                          "channel": {"type": "gated_mlp", "hidden": 64}}]},
-    "position": "learned"}})");
-  auto model = build_model(Spec::from_json(json, "test"), 3);
-  const at::NoGradGuard guard;
-  at::manual_seed(11);
-  for (auto& param : model->inventory().params) param.value.add_(at::randn_like(param.value) * 0.1);
-  return model;
-}
-
-Calibration calibration() {
-  Calibration data;
-  at::manual_seed(12);
-  for (int i = 0; i < 2; ++i) data.batches.push_back({{"input_ids", at::randint(29, {4, 24}, at::kLong)}});
-  return data;
-}
-
-Tensor logits(Model& model) {
-  const at::NoGradGuard guard;
-  auto ctx = model.make_context();
-  return model.forward(ctx, {{"input_ids", at::arange(24, at::kLong).view({2, 12})}})["logits"];
-}
-
-TransformResult apply(const std::string& name, const Json& options, const std::shared_ptr<Model>& model) {
-  return Registry<Transform>::make({name, options})->apply(model, calibration());
+    "position": "learned"}})"),
+               at::kFloat);
 }
 
 std::vector<LinearMap*> block_int8(const Model& model) {
@@ -43,8 +20,6 @@ std::vector<LinearMap*> block_int8(const Model& model) {
   return maps;
 }
 
-double distance(Model& a, Model& b) { return (logits(a) - logits(b)).abs().max().item<double>(); }
-
 TEST(Compress, SavesFewerBytesAndLoadsTheSameBits) {
   auto model = small();
   const std::vector<std::pair<std::string, Json>> methods = {
@@ -52,9 +27,7 @@ TEST(Compress, SavesFewerBytesAndLoadsTheSameBits) {
       {"magnitude", {{"sparsity", 0.5}}}, {"wanda", {{"n", 2}, {"m", 4}}}, {"greenformers", {{"rank", 0.5}}}};
   for (const auto& [name, options] : methods) {
     const auto result = apply(name, options, model);
-    const auto folder = ::testing::TempDir() + "/formwork_" + name;
-    save_model(*result.model, folder);
-    EXPECT_TRUE(at::equal(logits(*result.model), logits(*load_model(folder)))) << name;
+    EXPECT_TRUE(at::equal(logits(*result.model), logits(*reloaded(*result.model, name)))) << name;
     EXPECT_LT(result.model->bytes(), model->bytes()) << name;
     EXPECT_EQ(result.model->spec().history.back()["transform"], name);
     for (auto* map : result.model->inventory().maps)
@@ -94,14 +67,10 @@ TEST(Gptq, BlocksDoNotChangeTheResult) {
 
 // A decoder whose hidden units are no multiple of the group, with a second block of another width.
 std::shared_ptr<Model> with_short_groups() {
-  const auto json = Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 29, "width": 24,
+  return noisy(Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 29, "width": 24,
     "layers": [{"mixer": {"type": "attention", "heads": 4}, "channel": {"type": "gated_mlp", "hidden": 43}},
-               {"mixer": {"type": "attention", "heads": 2}, "channel": {"type": "mlp", "hidden": 20}}]}})");
-  auto model = build_model(Spec::from_json(json, "test"), 3);
-  const at::NoGradGuard guard;
-  at::manual_seed(11);
-  for (auto& param : model->inventory().params) param.value.add_(at::randn_like(param.value) * 0.1);
-  return model;
+               {"mixer": {"type": "attention", "heads": 2}, "channel": {"type": "mlp", "hidden": 20}}]}})"),
+               at::kFloat);
 }
 
 // GPTQ as its paper derives it, without blocks or a factor of the inverse: after each column the inverse of
@@ -140,12 +109,10 @@ TEST(Gptq, AShortLastGroupEqualsAnOracle) {
         return (d.matmul(outer) * d).sum(1, /*keepdim=*/true);
       };
       const auto want = at::where(error(ours) > error(nearest), nearest, ours);
-      for (auto* other : made->inventory().maps)
-        if (other->path() == map->path()) {
-          EXPECT_EQ(other->type(), "int4");
-          EXPECT_LT((other->dense() - want).abs().max().item<double>(), 1e-5) << map->path();
-          ++seen;
-        }
+      auto& other = map_of(*made, map->path());
+      EXPECT_EQ(other.type(), "int4");
+      EXPECT_LT(largest(other.dense() - want), 1e-5) << map->path();
+      ++seen;
     }
     EXPECT_EQ(seen, 8);
   }
@@ -156,8 +123,7 @@ TEST(Int4Rtn, ShortLastGroupsAreSavedAndAxesFollow) {
   const auto model = with_short_groups();
   for (const std::string name : {"int4_rtn", "gptq"}) {
     const auto made = apply(name, {{"group", 16}}, model).model;
-    save_model(*made, ::testing::TempDir() + "/formwork_short");
-    EXPECT_TRUE(at::equal(logits(*made), logits(*load_model(::testing::TempDir() + "/formwork_short"))));
+    EXPECT_TRUE(at::equal(logits(*made), logits(*reloaded(*made, "short_groups"))));
     const auto with_units = [&](const Tensor& index) {
       Edit edit(*made);
       edit.select("layers.0.channel.hidden", index);
@@ -187,7 +153,7 @@ TEST(Int4Rtn, CompressesTheWholeBaseDecoder) {
   spec["model"]["layers"]["repeat"] = 1;
   const auto model = build_model(Spec::from_json(spec, "test"), 0);
   for (const std::string name : {"int4_rtn", "gptq"}) {
-    const auto made = Registry<Transform>::make({name, {{"group", 128}}})->apply(model, calibration());
+    const auto made = apply(name, {{"group", 128}}, model);
     for (auto* map : made.model->inventory().maps) {
       if (!is_block_role(map->role())) continue;
       EXPECT_EQ(map->type(), "int4") << map->path();
@@ -233,15 +199,6 @@ TEST(LlmInt8, SkipsWhatItIsToldAndNamesBadWeights) {
   }
 }
 
-std::string refusal(const std::string& name, const Json& options, const std::shared_ptr<Model>& model) {
-  try {
-    apply(name, options, model);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 TEST(LlmInt8, RefusesMapsThatAreCompressedAlready) {
   const auto some = apply("int4_rtn", {{"group", 32}}, small()).model;
   EXPECT_NE(refusal("llm_int8", Json::object(), some).find("' is 'int4', expected a dense map"),
@@ -266,9 +223,7 @@ TEST(LlmInt8, EverySchemeSavesAndLoadsTheSameBits) {
         Json{{"outlier_weight", "keep16"}, {"threshold", 2.0}, {"outlier_pool", true}},
         Json{{"has_fp16_weights", true}}}) {
     const auto result = apply("llm_int8", options, model).model;
-    const auto folder = ::testing::TempDir() + "/formwork_int8_scheme";
-    save_model(*result, folder);
-    EXPECT_TRUE(at::equal(logits(*result), logits(*load_model(folder)))) << options.dump();
+    EXPECT_TRUE(at::equal(logits(*result), logits(*reloaded(*result, "int8_scheme")))) << options.dump();
     EXPECT_LT(distance(*model, *result), 0.3) << options.dump();
     EXPECT_GT(distance(*model, *result), 0) << options.dump();
   }
@@ -293,7 +248,7 @@ TEST(LlmInt8, CodesFollowTheirAxes) {
       if (axis.find("hidden") == std::string::npos || info.group < Group::permute) continue;
       Edit edit(*model);
       edit.select(axis, at::randperm(info.size, at::kLong));
-      EXPECT_LT((logits(*edit.finish()) - before).abs().max().item<double>(), 1e-4) << axis;
+      EXPECT_LT(largest(logits(*edit.finish()) - before), 1e-4) << axis;
       Edit cut(*model);
       cut.select(axis, at::arange(info.size / 2, at::kLong));
       EXPECT_TRUE(logits(*cut.finish()).isfinite().all().item<bool>());

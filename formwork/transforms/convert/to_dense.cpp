@@ -1,5 +1,6 @@
 // Back to dense matrices: updates are merged, codes dequantized, factors multiplied, zeros written out, and
 // two thin convolutions become one. The function stays as it was, but for the rounding of activations (int8).
+// Where no update is left beside a map, everything trains again.
 #include "formwork/linear/conv/convolution.h"
 #include "formwork/linear/nested.h"
 #include "formwork/transforms/transform.h"
@@ -18,7 +19,7 @@ class ToDense final : public Transform {
   std::vector<Json> budgets() const override { return {Json::object()}; }
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
     const auto& maps = model->inventory().maps;
-    return replace_maps(model, maps, "to_dense", options_json(options_), [&](LinearMap& map) {
+    auto result = replace_maps(model, maps, "to_dense", options_json(options_), [&](LinearMap& map) {
       const auto* outer = enclosing(maps, map);
       if (outer && chosen(*outer)) return Replacement::skip(fmt::format("a piece of '{}'", outer->path()));
       if (!chosen(map)) return Replacement::skip("dense already, or not of the chosen representation");
@@ -32,9 +33,17 @@ class ToDense final : public Transform {
       }
       return made;
     });
+    const auto& left = result.model->inventory().maps;
+    if (std::any_of(maps.begin(), maps.end(), is_adapted) &&
+        std::none_of(left.begin(), left.end(), is_adapted)) {
+      Edit edit(*result.model);
+      if (edit.thaw()) result.model = edit.finish();
+    }
+    return result;
   }
 
  private:
+  static bool is_adapted(const LinearMap* map) { return map->type() == "lora"; }
   bool chosen(const LinearMap& map) const {
     if (map.type() == "dense" || map.type() == "conv" || map.type() == "depthwise") return false;
     return options_.only.empty() || map.type() == options_.only;

@@ -1,11 +1,13 @@
 // LoRD: Low Rank Decomposition of Monolingual Code LLMs for One-Shot Compression (Kaushal et al., 2023). Each
 // map of a decoder is split by the principal subspace of its own outputs on calibration data, without
-// training; see output_basis.h. A pair of rank r saves where r < r* = in out / (in + out).
+// training; see output_basis.h. A pair of rank r saves where r < r* = in out / (in + out). The matrices of a
+// bank of experts are split one by one, each by the outputs of the tokens that take it, all at one rank.
 //
 // The factors are maps of their own ("<path>.a", "<path>.b"), so that they can be quantized or adapted next.
-#include "formwork/transforms/factorize/output_basis.h"
+#include "formwork/transforms/factorize/map_bases.h"
 #include "formwork/transforms/factorize/rank_scan.h"
 #include "formwork/transforms/factorize/split_fused.h"
+#include "formwork/transforms/modules.h"
 
 namespace formwork {
 namespace {
@@ -51,20 +53,15 @@ class Lord final : public Transform {
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) override;
 
  private:
-  using Bases = std::map<std::string, OutputBasis>;  // by path
   Stays why_kept(const Model& model, const LinearMap& map) const;
   std::vector<LinearMap*> chosen(const Model& model) const;
   void check_types(const Model& model) const;
-  std::map<std::string, Moments> collect(Model& model, const Calibration& data,
-                                         const std::vector<LinearMap*>& maps) const;
-  Bases find_bases(Model& model, const Calibration& data, const std::vector<LinearMap*>& maps,
-                   Json& report) const;
-  Shares scan(Model& model, const Bases& bases, const std::vector<LinearMap*>& maps, const Calibration& held,
-              Json& report) const;
-  int64_t rank_of(const LinearMap& map, const OutputBasis& basis, const Shares& shares) const;
+  Shares scan(Model& model, const MapBases& bases, const std::vector<LinearMap*>& maps,
+              const Calibration& held, Json& report) const;
+  int64_t rank_of(const LinearMap& map, const MapBasis& basis, const Shares& shares) const;
   Stays why_dense(const LinearMap& map, const Shares& shares) const;
-  Json factorize(Edit& edit, LinearMap& map, const OutputBasis& basis, const Shares& shares) const;
-  std::shared_ptr<Model> factored(Model& model, const Bases& bases, const Shares& shares, bool record,
+  Json factorize(Edit& edit, LinearMap& map, const MapBasis& basis, const Shares& shares) const;
+  std::shared_ptr<Model> factored(Model& model, const MapBases& bases, const Shares& shares, bool record,
                                   Json& report) const;
   std::shared_ptr<Model> one_by_one(std::shared_ptr<Model> model, const Calibration& data,
                                     const Shares& shares, Json& report) const;
@@ -83,15 +80,13 @@ class Lord final : public Transform {
 
 std::string type_of(const LinearMap& map) { return role_name(map.role()); }
 
-int64_t size_of(const LinearMap& map) { return map.in() * map.out(); }
+int64_t matrices_in(const LinearMap& map) { return std::max<int64_t>(1, map.banks()); }
+
+int64_t size_of(const LinearMap& map) { return matrices_in(map) * map.in() * map.out(); }
 
 double break_even(const LinearMap& map) {
   return static_cast<double>(map.in()) * static_cast<double>(map.out()) /
          static_cast<double>(map.in() + map.out());
-}
-
-Tensor bias_of(const LinearMap& map) {
-  return map.bias() ? map.bias()->value.detach().to(at::kDouble) : at::zeros({map.out()}, at::kDouble);
 }
 
 Lord::Lord(const Options& options) : options_(options) {
@@ -118,7 +113,8 @@ Stays Lord::why_kept(const Model& model, const LinearMap& map) const {
   if (role == Role::embed || role == Role::shortcut || role == Role::router || role == Role::conv)
     return {fmt::format("a map of role '{}' stays as it is", role_name(role))};
   if (!named && (!types.empty() || role == Role::head)) return {"not of the chosen types"};
-  if (map.banks() > 0) return {fmt::format("a bank of {} matrices", map.banks()), true};
+  if (map.banks() > 0 && !pool_of(model, map))
+    return {fmt::format("a bank of {} matrices among which no router chooses", map.banks()), true};
   return why_left(model, map, "lord");
 }
 
@@ -142,47 +138,8 @@ void Lord::check_types(const Model& model) const {
   for (const auto& [type, rank] : options_.ranks.items()) check(type);
 }
 
-std::map<std::string, Moments> Lord::collect(Model& model, const Calibration& data,
-                                             const std::vector<LinearMap*>& maps) const {
-  std::vector<Slot> taps;
-  taps.reserve(maps.size());
-  for (const auto* map : maps) taps.push_back(map->output_tap());
-  const auto by_tap = collect_moments(model, data, taps, /*with_outer=*/true);
-  std::map<std::string, Moments> moments;
-  for (const auto* map : maps)
-    if (const auto found = by_tap.find(map->output_tap()); found != by_tap.end())
-      moments[map->path()] = found->second;
-  return moments;
-}
-
-Lord::Bases Lord::find_bases(Model& model, const Calibration& data, const std::vector<LinearMap*>& maps,
-                             Json& report) const {
-  Bases bases;
-  const auto moments = collect(model, data, maps);
-  for (auto* map : maps) {
-    const auto found = moments.find(map->path());
-    if (found == moments.end()) {
-      report["warnings"].push_back(fmt::format("no calibration token reached '{}'", map->path()));
-      continue;
-    }
-    auto basis =
-        output_basis(options_.basis, finite_weight(*map).to(at::kDouble), bias_of(*map), found->second);
-    // Fewer tokens than outputs span a subspace of at most tokens - 1 dimensions around their mean.
-    if (const int64_t most = found->second.count - 1; most < map->out() && options_.basis != "svd") {
-      report["warnings"].push_back(
-          fmt::format("'{}': {} calibration tokens for {} outputs bound the rank by {}", map->path(),
-                      found->second.count, map->out(), most));
-      if (most < 1) continue;
-      basis.energy = basis.energy.narrow(0, 0, std::min(most, basis.size()));
-      basis.vectors = basis.vectors.narrow(1, 0, basis.energy.size(0));
-    }
-    bases[map->path()] = basis;
-  }
-  return bases;
-}
-
 // 0: the map stays dense.
-int64_t Lord::rank_of(const LinearMap& map, const OutputBasis& basis, const Shares& shares) const {
+int64_t Lord::rank_of(const LinearMap& map, const MapBasis& basis, const Shares& shares) const {
   const auto type = type_of(map);
   const double even = break_even(map);
   int64_t rank = options_.rank;
@@ -195,7 +152,7 @@ int64_t Lord::rank_of(const LinearMap& map, const OutputBasis& basis, const Shar
   }
   const int64_t asked = rank;
   const int64_t align = options_.align ? options_.align : std::min(map.in(), map.out()) >= 1024 ? 128 : 1;
-  rank = std::min(rank, basis.size());
+  rank = std::min(rank, basis.most);
   if (options_.allow_full) return rank;
   rank = rank / align * align;
   if (rank > 0 && static_cast<double>(rank) < even) return rank;
@@ -217,25 +174,23 @@ Stays Lord::why_dense(const LinearMap& map, const Shares& shares) const {
           /*warns=*/true};
 }
 
-Json Lord::factorize(Edit& edit, LinearMap& map, const OutputBasis& basis, const Shares& shares) const {
+Json Lord::factorize(Edit& edit, LinearMap& map, const MapBasis& basis, const Shares& shares) const {
   const int64_t rank = rank_of(map, basis, shares);
   if (rank == 0) return row_of(map, why_dense(map, shares));
   Json row = {{"map", map.path()}, {"type", type_of(map)}, {"parameters_before", size_of(map)}};
-  const auto weight = map.dense();
-  const auto made = split_map(basis, weight.to(at::kDouble), bias_of(map), rank);
-  const auto type = weight.scalar_type();
-  TensorMap tensors = {{"a.weight", made.a.to(type)}, {"b.weight", made.b.to(type)}};
-  if (map.bias() || options_.basis == "afm_centred") tensors["bias"] = made.bias.to(type);
-  edit.replace(map, PartSpec::from_json({{"type", "low_rank"}, {"rank", rank}}, "lord"), tensors);
+  const bool biased = map.bias() || options_.basis == "afm_centred";
+  const auto made = split_matrices(map, basis, rank, biased);
+  edit.replace(map, PartSpec::from_json({{"type", "low_rank"}, {"rank", rank}}, "lord"), made.tensors);
   row.update(
       {{"rank", rank},
        {"rank_reduction", 1 - static_cast<double>(rank) / static_cast<double>(std::min(map.in(), map.out()))},
-       {"parameters", rank * (map.in() + map.out())},
-       {"predicted_error", basis.error(rank)}});
+       {"parameters", matrices_in(map) * rank * (map.in() + map.out())},
+       {"predicted_error", made.error}});
+  if (made.by_weights > 0) row["by_weights"] = made.by_weights;
   return row;
 }
 
-std::shared_ptr<Model> Lord::factored(Model& model, const Bases& bases, const Shares& shares, bool record,
+std::shared_ptr<Model> Lord::factored(Model& model, const MapBases& bases, const Shares& shares, bool record,
                                       Json& report) const {
   Edit edit(model);
   bool any = false;
@@ -250,7 +205,7 @@ std::shared_ptr<Model> Lord::factored(Model& model, const Bases& bases, const Sh
   return edit.finish();
 }
 
-Shares Lord::scan(Model& model, const Bases& bases, const std::vector<LinearMap*>& maps,
+Shares Lord::scan(Model& model, const MapBases& bases, const std::vector<LinearMap*>& maps,
                   const Calibration& held, Json& report) const {
   std::map<std::string, int64_t> types;
   for (const auto* map : maps) types[type_of(*map)] += size_of(*map);
@@ -277,7 +232,7 @@ std::shared_ptr<Model> Lord::one_by_one(std::shared_ptr<Model> model, const Cali
     std::vector<LinearMap*> one;
     for (auto* map : chosen(*model))
       if (map->path() == path) one.push_back(map);
-    const auto bases = find_bases(*model, data, one, report);
+    const auto bases = find_bases(*model, data, one, options_.basis, report["warnings"]);
     if (bases.empty()) continue;
     Edit edit(*model);
     report["maps"].push_back(factorize(edit, *one[0], bases.at(path), shares));
@@ -288,6 +243,15 @@ std::shared_ptr<Model> Lord::one_by_one(std::shared_ptr<Model> model, const Cali
   }
   if (!any) fail_for_nothing(report);
   return model;
+}
+
+void warn_of_few_tokens(Json& report) {
+  for (const auto& row : report["maps"])
+    if (row.contains("by_weights"))
+      report["warnings"].push_back(fmt::format(
+          "{} matrices of '{}' saw fewer calibration tokens than the rank {} and are split by their weights "
+          "alone",
+          row["by_weights"].get<int64_t>(), row["map"].get<std::string>(), row["rank"].get<int64_t>()));
 }
 
 TransformResult Lord::apply(const std::shared_ptr<Model>& original, const Calibration& given) {
@@ -313,17 +277,19 @@ TransformResult Lord::apply(const std::shared_ptr<Model>& original, const Calibr
         held.batches.assign(border, data.batches.end());
         data.batches.erase(border, data.batches.end());
       }
-      Json unused = {{"warnings", Json::array()}};
-      shares = scan(*model, find_bases(*model, data, maps, unused), maps, held, result.report);
+      Json unused = Json::array();
+      shares =
+          scan(*model, find_bases(*model, data, maps, options_.basis, unused), maps, held, result.report);
     }
   }
   if (options_.order == "sequential") {
     result.model = one_by_one(model, data, shares, result.report);
   } else {
-    const auto bases = find_bases(*model, data, maps, result.report);
+    const auto bases = find_bases(*model, data, maps, options_.basis, result.report["warnings"]);
     result.model = factored(*model, bases, shares, true, result.report);
   }
   warn_of_left_maps(result.report);
+  warn_of_few_tokens(result.report);
   return result;
 }
 

@@ -229,7 +229,8 @@ TransformResult SliceGpt::apply(const std::shared_ptr<Model>& model, const Calib
                                           {"energy", basis.energy},
                                           {"discarded", basis.discarded}});
   }
-  result.model = options_.apply(change_bases(*prepared, columns, options_json(options_)));
+  result.model = change_bases(*prepared, columns, options_json(options_));
+  options_.apply(result);
   result.report["parameters_before"] = model->parameter_count();
   result.report["parameters"] = result.model->parameter_count();
   return result;

@@ -168,7 +168,7 @@ TransformResult LlmDrop::apply(const std::shared_ptr<Model>& model, const Calibr
     if (left == 0) edit.record("llm_drop", options_json(options_));
     result.model = edit.finish();
   }
-  result.model = options_.apply(result.model);
+  options_.apply(result);
   return result;
 }
 
