@@ -284,12 +284,24 @@ TEST(Lord, FactorsAreQuantizedAndAdaptedLikeOtherMaps) {
   EXPECT_NEAR(bytes(128) / bytes(0), 128.0 * (256 + 512) / (256 * 512), 0.02);
 }
 
+Calibration one_token() {
+  Calibration data;
+  data.batches.push_back({{"input_ids", at::zeros({1, 1}, at::kLong)}});
+  return data;
+}
+
 TEST(Lord, RefusesAndWarns) {
   auto model = decoder();
   EXPECT_TRUE(row_of(lord({{"ranks", {{"qkv", 4096}, {"down", 4}}}}, model).report, "layers.0.mixer.qkv")
                   .contains("skipped"));
   EXPECT_NE(why_refused({{"rank", 4096}, {"strict", true}}, model).find("saves nothing"), std::string::npos);
-  EXPECT_NE(why_refused({{"rank", 4096}}, model).find("no map is factorized"), std::string::npos);
+  EXPECT_NE(
+      why_refused({{"rank", 4096}}, model).find("no map is factorized (layers.1.channel.down: no rank below"),
+      std::string::npos);
+  EXPECT_NE(why_refused({{"rank", 4096}, {"strict", true}}, model).find("rank 4096 of"), std::string::npos);
+  EXPECT_NE(why_refused({{"rank", 8}}, model, one_token()).find("too few calibration tokens"),
+            std::string::npos);
+  EXPECT_NE(why_refused({{"ranks", 5}}, model).find("found 5"), std::string::npos);
   // 4 rows of 6 tokens, 5 of them padding: 19 tokens.
   const auto few = lord({{"rank", 25}}, model, calibration(true, 1, 6));
   EXPECT_EQ(row_of(few.report, "layers.0.channel.down")["rank"], 18);

@@ -62,11 +62,21 @@ class Lord final : public Transform {
   Stays why_dense(const LinearMap& map, const Shares& shares) const;
   Json factorize(Edit& edit, LinearMap& map, const MapBasis& basis, const Shares& shares) const;
   std::shared_ptr<Model> factored(Model& model, const MapBases& bases, const Shares& shares, bool record,
-                                  Json& rows) const;
+                                  Json& report) const;
   std::shared_ptr<Model> one_by_one(std::shared_ptr<Model> model, const Calibration& data,
                                     const Shares& shares, Json& report) const;
   Options options_;
 };
+
+// Nothing was factorized: says why, of the last map.
+[[noreturn]] void fail_for_nothing(const Json& report) {
+  std::string reason = "too few calibration tokens";
+  for (const auto& row : report.at("maps"))
+    if (row.contains("warns"))
+      reason = row.at("map").get<std::string>() + ": " + row.at("skipped").get<std::string>();
+  if (!report.at("warnings").empty()) reason += "; " + report.at("warnings").back().get<std::string>();
+  fail("lord: no map is factorized ({})", reason);
+}
 
 std::string type_of(const LinearMap& map) { return role_name(map.role()); }
 
@@ -80,8 +90,10 @@ double break_even(const LinearMap& map) {
 }
 
 Lord::Lord(const Options& options) : options_(options) {
-  if (!options.ranks.is_object()) fail("lord: option 'ranks' must be an object of types and ranks");
-  if (!options.types.is_array()) fail("lord: option 'types' must be a list of types");
+  if (!options.ranks.is_object())
+    fail("lord: option 'ranks' must be an object of types and ranks, found {}", options.ranks.dump());
+  if (!options.types.is_array())
+    fail("lord: option 'types' must be a list of types, found {}", options.types.dump());
   for (const auto& [type, rank] : options.ranks.items())
     if (!rank.is_number_integer() || rank.get<int64_t>() < 1)
       fail("lord: option 'ranks.{}' must be a whole number from 1, found {}", type, rank.dump());
@@ -138,13 +150,14 @@ int64_t Lord::rank_of(const LinearMap& map, const MapBasis& basis, const Shares&
     if (share == shares.end()) return 0;
     rank = static_cast<int64_t>(share->second * even);
   }
+  const int64_t asked = rank;
   const int64_t align = options_.align ? options_.align : std::min(map.in(), map.out()) >= 1024 ? 128 : 1;
   rank = std::min(rank, basis.most);
   if (options_.allow_full) return rank;
   rank = rank / align * align;
   if (rank > 0 && static_cast<double>(rank) < even) return rank;
   if (options_.strict)
-    fail("lord: rank {} of '{}' saves nothing: it must be a multiple of {} from 1 to below {:.1f}", rank,
+    fail("lord: rank {} of '{}' saves nothing: it must be a multiple of {} from 1 to below {:.1f}", asked,
          map.path(), align, even);
   return 0;
 }
@@ -156,8 +169,7 @@ Stays Lord::why_dense(const LinearMap& map, const Shares& shares) const {
     if (!options_.ranks.empty()) return {"option 'ranks' does not name its type"};
     if (!shares.count(type)) return {"the scan keeps its type dense"};
   }
-  return {fmt::format("the rank asked for is not below {:.1f}, or rounds to none, and so saves nothing",
-                      break_even(map)),
+  return {fmt::format("no rank below {:.1f}, where it would save, was chosen", break_even(map)),
           /*warns=*/true};
 }
 
@@ -178,16 +190,16 @@ Json Lord::factorize(Edit& edit, LinearMap& map, const MapBasis& basis, const Sh
 }
 
 std::shared_ptr<Model> Lord::factored(Model& model, const MapBases& bases, const Shares& shares, bool record,
-                                      Json& rows) const {
+                                      Json& report) const {
   Edit edit(model);
   bool any = false;
   for (auto* map : chosen(model)) {
     const auto basis = bases.find(map->path());
     if (basis == bases.end()) continue;
-    rows.push_back(factorize(edit, *map, basis->second, shares));
-    any |= rows.back().contains("rank");
+    report["maps"].push_back(factorize(edit, *map, basis->second, shares));
+    any |= report["maps"].back().contains("rank");
   }
-  if (!any) fail("lord: no map is factorized at ratio {}", options_.ratio);
+  if (!any) fail_for_nothing(report);
   if (record) edit.record("lord", options_json(options_));
   return edit.finish();
 }
@@ -198,8 +210,8 @@ Shares Lord::scan(Model& model, const MapBases& bases, const std::vector<LinearM
   for (const auto* map : maps) types[type_of(*map)] += size_of(*map);
   const auto scan = scan_ranks(types, options_.scan, [&](const Shares& shares) {
     if (shares.empty()) return log_perplexity(model, held);
-    Json rows = Json::array();
-    return log_perplexity(*factored(model, bases, shares, false, rows), held);
+    Json unused = {{"maps", Json::array()}, {"warnings", Json::array()}};
+    return log_perplexity(*factored(model, bases, shares, false, unused), held);
   });
   report["dense_perplexity"] = std::exp(scan.dense);
   for (const auto& point : scan.points)
@@ -228,7 +240,7 @@ std::shared_ptr<Model> Lord::one_by_one(std::shared_ptr<Model> model, const Cali
     any = true;
     model = edit.finish();
   }
-  if (!any) fail("lord: no map is factorized at ratio {}", options_.ratio);
+  if (!any) fail_for_nothing(report);
   return model;
 }
 
@@ -273,7 +285,7 @@ TransformResult Lord::apply(const std::shared_ptr<Model>& original, const Calibr
     result.model = one_by_one(model, data, shares, result.report);
   } else {
     const auto bases = find_bases(*model, data, maps, options_.basis, result.report["warnings"]);
-    result.model = factored(*model, bases, shares, true, result.report["maps"]);
+    result.model = factored(*model, bases, shares, true, result.report);
   }
   warn_of_left_maps(result.report);
   warn_of_few_tokens(result.report);
