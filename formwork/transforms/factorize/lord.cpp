@@ -72,7 +72,7 @@ class Lord final : public Transform {
 [[noreturn]] void fail_for_nothing(const Json& report) {
   std::string reason = "too few calibration tokens";
   for (const auto& row : report.at("maps"))
-    if (row.contains("parameters_before"))
+    if (row.contains("warns"))
       reason = row.at("map").get<std::string>() + ": " + row.at("skipped").get<std::string>();
   if (!report.at("warnings").empty()) reason += "; " + report.at("warnings").back().get<std::string>();
   fail("lord: no map is factorized ({})", reason);
@@ -169,8 +169,7 @@ Stays Lord::why_dense(const LinearMap& map, const Shares& shares) const {
     if (!options_.ranks.empty()) return {"option 'ranks' does not name its type"};
     if (!shares.count(type)) return {"the scan keeps its type dense"};
   }
-  return {fmt::format("the rank asked for is not below {:.1f}, or rounds to none, and so saves nothing",
-                      break_even(map)),
+  return {fmt::format("no rank below {:.1f}, where it would save, was chosen", break_even(map)),
           /*warns=*/true};
 }
 
