@@ -1,5 +1,7 @@
 #include "formwork/activations/gated.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include "formwork/core/reuse.h"
 
 namespace formwork {
@@ -28,15 +30,18 @@ T* write(const Tensor& x) {
   return static_cast<T*>(x.mutable_data_ptr());
 }
 
+Tensor gate_values(Gate gate, const Tensor& x) {
+  auto sizes = x.sizes().vec();
+  sizes.back() = width_of(x);
+  auto y = at::empty(sizes, x.options());
+  dispatch(x, [&]<class T>(T) { gated_forward<T>(gate, rows_of(x), width_of(x), read<T>(x), write<T>(y)); });
+  return y;
+}
+
 class FusedGate : public torch::autograd::Function<FusedGate> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* saved, const Tensor& x, int64_t gate) {
-    auto sizes = x.sizes().vec();
-    sizes.back() = width_of(x);
-    auto y = at::empty(sizes, x.options());
-    dispatch(x, [&]<class T>(T) {
-      gated_forward<T>(static_cast<Gate>(gate), rows_of(x), width_of(x), read<T>(x), write<T>(y));
-    });
+    auto y = gate_values(static_cast<Gate>(gate), x);
     saved->save_for_backward({x});
     saved->saved_data["gate"] = gate;
     return y;
@@ -64,6 +69,8 @@ bool fits_fused_gate(const Context& ctx, const Tensor& x) {
          x.numel() > 0;
 }
 
-Tensor fused_gate(Gate gate, const Tensor& x) { return FusedGate::apply(x, static_cast<int64_t>(gate)); }
+Tensor fused_gate(Gate gate, const Tensor& x) {
+  return at::GradMode::is_enabled() ? FusedGate::apply(x, static_cast<int64_t>(gate)) : gate_values(gate, x);
+}
 
 }  // namespace formwork

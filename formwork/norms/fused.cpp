@@ -1,5 +1,7 @@
 #include "formwork/norms/fused.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include "formwork/core/context.h"
 #include "formwork/core/reuse.h"
 #include "formwork/kernels/cpu/norm.h"
@@ -71,6 +73,11 @@ bool fits_fused_norm(const Context& ctx, const Tensor& x, const Tensor& gain) {
 }
 
 Tensor fused_rms_norm(const Tensor& x, const Tensor& gain, double divisor, double eps) {
+  if (!at::GradMode::is_enabled()) {
+    auto y = at::empty_like(x), inverse = for_each_row(x);
+    rms_norm_forward(rms_rows(x, gain, divisor, eps), read(x), write(y), write(inverse));
+    return y;
+  }
   return apply(x, gain, divisor, eps, false)[0];
 }
 

@@ -1,5 +1,7 @@
 // Rotary positions (Su et al., "RoFormer", 2021): pair (a, b) of channels at position p becomes
 // (a cos(p f) - b sin(p f), b cos(p f) + a sin(p f)), so q.k depends on the distance alone.
+#include <cmath>
+
 #include "formwork/positions/fused.h"
 #include "formwork/positions/position.h"
 #include "formwork/positions/rotary_scaling.h"
@@ -10,6 +12,9 @@ namespace {
 // Which channels of the turned part [0, r) make pair i.
 struct Pairing {
   bool halves;  // (i, i + r/2), as in Hugging Face's Llama; otherwise (2i, 2i + 1)
+
+  // The channel that pair i shares its frequency with.
+  int64_t channel(int64_t pair) const { return halves ? pair : 2 * pair; }
 
   // x [..., r] -> the two members of every pair, [..., r/2] each.
   std::pair<Tensor, Tensor> split(const Tensor& x) const {
@@ -22,6 +27,14 @@ struct Pairing {
     return halves ? at::cat({a, b}, -1) : at::stack({a, b}, -1).flatten(-2);
   }
 };
+
+bool is_plain(const Tensor& x, at::ScalarType dtype) {
+  return x.is_cpu() && x.scalar_type() == dtype && x.is_contiguous();
+}
+
+// Up to how many tokens the tables are cheaper to fill one by one than in whole operations, of which each
+// costs more than a step of decoding has angles.
+constexpr int64_t kFewTokens = 16;
 
 class RotaryPosition final : public Position {
  public:
@@ -61,11 +74,11 @@ class RotaryPosition final : public Position {
 
   Turn turn(Context& ctx, const Tensor& positions) override {
     if (turned_ == 0) return {};
-    auto angles = pairing_.split(ctx.value(*frequencies_).narrow(0, 0, turned_)).first *
-                  positions.unsqueeze(-1).to(at::kFloat);
-    if (const auto stretch = scaling_->stretch(positions, turned_); stretch.defined())
-      angles = angles * stretch;
-    Turn turn{angles.cos(), angles.sin(), pairing_.halves};
+    const auto& frequencies = ctx.value(*frequencies_);
+    const auto stretch = scaling_->stretch(positions, turned_);
+    const bool few = positions.numel() <= kFewTokens && !stretch.defined() && !frequencies.requires_grad() &&
+                     is_plain(frequencies, at::kFloat) && is_plain(positions, at::kLong);
+    Turn turn = few ? few_tables(frequencies, positions) : tables(frequencies, positions, stretch);
     if (const double amplitude = scaling_->amplitude(); amplitude != 1)
       turn.cosines.mul_(amplitude), turn.sines.mul_(amplitude);
     return turn;
@@ -84,6 +97,28 @@ class RotaryPosition final : public Position {
   }
 
  private:
+  Turn tables(const Tensor& frequencies, const Tensor& positions, const Tensor& stretch) const {
+    auto angles =
+        pairing_.split(frequencies.narrow(0, 0, turned_)).first * positions.unsqueeze(-1).to(at::kFloat);
+    if (stretch.defined()) angles = angles * stretch;
+    return {angles.cos(), angles.sin(), pairing_.halves};
+  }
+
+  Turn few_tables(const Tensor& frequencies, const Tensor& positions) const {
+    const int64_t pairs = turned_ / 2;
+    auto cosines = at::empty({positions.size(0), positions.size(1), pairs}, frequencies.options()),
+         sines = at::empty(cosines.sizes(), cosines.options());
+    const float* frequency = frequencies.const_data_ptr<float>();
+    const int64_t* position = positions.const_data_ptr<int64_t>();
+    float *cosine = cosines.mutable_data_ptr<float>(), *sine = sines.mutable_data_ptr<float>();
+    for (int64_t t = 0; t < positions.numel(); ++t)
+      for (int64_t i = 0; i < pairs; ++i) {
+        const float angle = frequency[pairing_.channel(i)] * static_cast<float>(position[t]);
+        *cosine++ = std::cos(angle), *sine++ = std::sin(angle);
+      }
+    return {cosines, sines, pairing_.halves};
+  }
+
   void restrict_axis(Build& build) const {
     build.restrict_to_pairs(build.in, pairing_.halves ? Pairs::halves : Pairs::neighbours,
                             "channels turn in pairs");

@@ -1,5 +1,7 @@
 #include "formwork/mixers/attention/kv_cache.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include <cstring>
 
 #include "formwork/core/error.h"
@@ -10,7 +12,8 @@ namespace {
 // Tokens x [B, n, H, d] into all [B, H, capacity, d] from place `end` on. A step of decoding copies a few
 // hundred bytes a head, so the copies are made here, without an operation's cost for each.
 void copy_tokens(const Tensor& x, const Tensor& all, int64_t end) {
-  if (!x.is_cpu() || x.scalar_type() != all.scalar_type() || x.stride(3) != 1) {
+  const bool tracked = at::GradMode::is_enabled() && (x.requires_grad() || all.requires_grad());
+  if (tracked || !x.is_cpu() || x.scalar_type() != all.scalar_type() || x.stride(3) != 1) {
     all.narrow(2, end, x.size(1)).copy_(x.transpose(1, 2));
     return;
   }
