@@ -1,6 +1,8 @@
 // formwork compress MODEL METHOD: applies one transform and saves the result.
 #include <chrono>
 
+#include <filesystem>
+
 #include "command.h"
 #include "formwork/core/file.h"
 #include "formwork/transforms/transform.h"
@@ -44,6 +46,8 @@ void run(const CLI::App& command, const Arguments& arguments) {
   if (!reads_data)
     refuse_without_effect(command, {"--task", "--data", "--rows", "--seed"},
                           fmt::format("'{}' reads no data", arguments.method));
+  if (std::error_code none; std::filesystem::equivalent(arguments.model, arguments.out, none))
+    fail("compress: --out: expected another folder than the model's own, found '{}'", arguments.out);
   auto model = load_model(arguments.model);
   Calibration data;
   if (reads_data) data.batches = arguments.task.training_rows(*model, arguments.rows, arguments.seed);

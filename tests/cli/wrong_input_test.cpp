@@ -175,6 +175,10 @@ TEST_F(WrongInput, AModelOfOtherTokens) {
   refused({"generate", path("copy"), "--prompt", "a b"}, "found one whose tokens are");
 }
 
+TEST_F(WrongInput, AModelsOwnFolderAsTheResults) {
+  refused({"compress", path("copy"), "magnitude", "--out", path("copy")}, "expected another folder");
+}
+
 TEST_F(WrongInput, OptionsWithoutEffect) {
   refused({"compress", path("copy"), "magnitude", "--rows", "8", "--out", path("x")}, "--rows has no effect");
   refused({"compress", path("copy"), "magnitude", "--task", "copy", "--out", path("x")},
