@@ -1,6 +1,5 @@
 // formwork compress MODEL METHOD: applies one transform and saves the result.
 #include <chrono>
-
 #include <filesystem>
 
 #include "command.h"
