@@ -30,6 +30,23 @@ TEST(Attention, AppendsEqualForward) {
   }
 }
 
+// Gradients go through the cache as well.
+TEST(Attention, AnAppendHasTheGradientsOfForward) {
+  at::manual_seed(4);
+  AttentionAlone mixer({"rotary", "causal", 2});
+  const auto x = rows(2, 3), weighting = rows(2, 3);
+  StateOptions options;
+  options.batch = 2;
+  const auto state = mixer.part->make_state(options);
+  std::vector<Tensor> gradients;
+  for (const bool appended : {false, true}) {
+    const auto leaf = x.clone().set_requires_grad(true);
+    const auto y = appended ? mixer.part->append(mixer.ctx, leaf, state.get()) : mixer(leaf);
+    gradients.push_back(torch::autograd::grad({(y * weighting).sum()}, {leaf})[0]);
+  }
+  EXPECT_LT(distance(gradients[0], gradients[1]), 1e-4 * gradients[0].abs().max().item<double>());
+}
+
 TEST(Attention, RowsOfUnequalLengthAppendEach) {
   const at::NoGradGuard guard;
   for (const auto& c : cases()) {
