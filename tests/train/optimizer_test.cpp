@@ -199,5 +199,22 @@ TEST(TokenCrossEntropy, AgreesWithTheComposition) {
   EXPECT_LT((gradient - logits.grad()).abs().max().item<double>(), 1e-12);
 }
 
+// Logits of bfloat16 are read as they are: the loss is that of their float values, the gradient theirs,
+// rounded.
+TEST(TokenCrossEntropy, RoundsOnlyTheGradientOfBfloat16) {
+  const auto logits = (at::randn({3, 5, 37}) * 3).to(at::kBFloat16), wide = logits.to(at::kFloat);
+  auto targets = at::randint(37, {3, 5}, at::kLong);
+  targets[1].fill_(-100);
+  const auto both = [&](const Tensor& x) {
+    const auto leaf = x.clone().set_requires_grad(true);
+    const auto loss = token_cross_entropy(leaf, targets, 0.25);
+    EXPECT_EQ(loss.scalar_type(), at::kFloat);
+    return std::pair{loss.item<double>(), torch::autograd::grad({loss}, {leaf})[0]};
+  };
+  const auto narrow = both(logits), exact = both(wide);
+  EXPECT_EQ(narrow.first, exact.first);
+  EXPECT_TRUE(narrow.second.equal(exact.second.to(at::kBFloat16)));
+}
+
 }  // namespace
 }  // namespace formwork

@@ -14,8 +14,10 @@
 namespace formwork {
 template <class T>
 struct CrossEntropyKernels {
-  T (*logsumexp)(std::int64_t, const T*);
-  void (*gradient)(std::int64_t, const T*, std::int64_t, T, T, T*);
+  using Value = typename ComputeType<T>::Type;
+  Value (*logsumexp)(std::int64_t, const T*);
+  Value (*at)(const T*);
+  void (*gradient)(std::int64_t, const T*, std::int64_t, Value, Value, T*);
 };
 }  // namespace formwork
 #endif
@@ -25,42 +27,55 @@ namespace formwork {
 namespace HWY_NAMESPACE {
 
 template <class T>
-T row_maximum(std::int64_t n, const T* x) {
-  const hn::ScalableTag<T> d;
-  const std::int64_t lanes = hn::Lanes(d);
-  auto most = hn::Set(d, -std::numeric_limits<T>::infinity());
-  std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) most = hn::Max(most, hn::LoadU(d, x + i));
-  T result = hn::GetLane(hn::MaxOfLanes(d, most));
-  for (; i < n; ++i) result = x[i] > result ? x[i] : result;
-  return result;
+using Value = typename ComputeType<T>::Type;
+
+template <class T>
+Value<T> value_at(const T* x) {
+  return hn::GetLane(load_some(hn::ScalableTag<Value<T>>(), x, 1));
+}
+
+template <class T>
+Value<T> row_maximum(std::int64_t n, const T* x) {
+  const hn::ScalableTag<Value<T>> d;
+  const std::int64_t lanes = hn::Lanes(d), whole = n / lanes * lanes;
+  const auto nothing = hn::Set(d, -std::numeric_limits<Value<T>>::infinity());
+  auto most = nothing;
+  for (std::int64_t i = 0; i < whole; i += lanes) most = hn::Max(most, load_some(d, x + i, lanes));
+  if (whole < n) {
+    const auto there = hn::FirstN(d, static_cast<size_t>(n - whole));
+    most = hn::Max(most, hn::IfThenElse(there, load_some(d, x + whole, n - whole), nothing));
+  }
+  return hn::GetLane(hn::MaxOfLanes(d, most));
 }
 
 // The sum of e^(x - most).
 template <class T>
-T row_exponentials(std::int64_t n, const T* x, T most) {
-  const hn::ScalableTag<T> d;
-  const std::int64_t lanes = hn::Lanes(d);
+Value<T> row_exponentials(std::int64_t n, const T* x, Value<T> most) {
+  const hn::ScalableTag<Value<T>> d;
+  const std::int64_t lanes = hn::Lanes(d), whole = n / lanes * lanes;
   const auto shift = hn::Set(d, most);
   auto sum = hn::Zero(d);
-  std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) sum = hn::Add(sum, exp_of(d, hn::Sub(hn::LoadU(d, x + i), shift)));
-  T rest = 0;
-  for (; i < n; ++i) rest += std::exp(x[i] - most);
-  return sum_lanes(d, sum) + rest;
+  for (std::int64_t i = 0; i < whole; i += lanes)
+    sum = hn::Add(sum, exp_of(d, hn::Sub(load_some(d, x + i, lanes), shift)));
+  if (whole < n) {
+    const auto there = hn::FirstN(d, static_cast<size_t>(n - whole));
+    const auto last = exp_of(d, hn::Sub(load_some(d, x + whole, n - whole), shift));
+    sum = hn::Add(sum, hn::IfThenElseZero(there, last));
+  }
+  return sum_lanes(d, sum);
 }
 
 // Blocks that stay in the first cache make the maximum and the sum one pass over memory.
 template <class T>
-T row_logsumexp(std::int64_t n, const T* x) {
+Value<T> row_logsumexp(std::int64_t n, const T* x) {
   constexpr std::int64_t kBlock = 2048;
-  constexpr T kNothing = -std::numeric_limits<T>::infinity();
-  T most = kNothing, sum = 0;
+  constexpr Value<T> kNothing = -std::numeric_limits<Value<T>>::infinity();
+  Value<T> most = kNothing, sum = 0;
   for (std::int64_t i = 0; i < n; i += kBlock) {
     const std::int64_t size = n - i < kBlock ? n - i : kBlock;
-    const T block = row_maximum<T>(size, x + i);
+    const Value<T> block = row_maximum<T>(size, x + i);
     if (block > most) {
-      sum = most == kNothing ? T(0) : sum * std::exp(most - block);
+      sum = most == kNothing ? Value<T>(0) : sum * std::exp(most - block);
       most = block;
     }
     if (most != kNothing) sum += row_exponentials<T>(size, x + i, most);
@@ -69,19 +84,27 @@ T row_logsumexp(std::int64_t n, const T* x) {
 }
 
 template <class T>
-void row_gradient(std::int64_t n, const T* x, std::int64_t target, T logsumexp, T scale, T* dx) {
-  const hn::ScalableTag<T> d;
+void row_gradient(std::int64_t n, const T* x, std::int64_t target, Value<T> logsumexp, Value<T> scale,
+                  T* dx) {
+  const hn::ScalableTag<Value<T>> d;
   const std::int64_t lanes = hn::Lanes(d);
   const auto shift = hn::Set(d, logsumexp), factor = hn::Set(d, scale);
+  // Rounded once, like the others.
+  const auto own = hn::Sub(hn::Mul(exp_of(d, hn::Sub(load_some(d, x + target, 1), shift)), factor), factor);
   for (std::int64_t i = 0; i < n; i += lanes) {
     const auto v = exp_of(d, hn::Sub(load_some(d, x + i, n - i), shift));
     store_some(d, hn::Mul(v, factor), dx + i, n - i);
   }
-  dx[target] -= scale;
+  store_some(d, own, dx + target, 1);
 }
 
-CrossEntropyKernels<float> entropy_float() { return {&row_logsumexp<float>, &row_gradient<float>}; }
-CrossEntropyKernels<double> entropy_double() { return {&row_logsumexp<double>, &row_gradient<double>}; }
+template <class T>
+CrossEntropyKernels<T> entropy_kernels() {
+  return {&row_logsumexp<T>, &value_at<T>, &row_gradient<T>};
+}
+CrossEntropyKernels<float> entropy_float() { return entropy_kernels<float>(); }
+CrossEntropyKernels<double> entropy_double() { return entropy_kernels<double>(); }
+CrossEntropyKernels<bfloat16> entropy_bfloat16() { return entropy_kernels<bfloat16>(); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace formwork
@@ -92,10 +115,13 @@ namespace formwork {
 
 HWY_EXPORT(entropy_float);
 HWY_EXPORT(entropy_double);
+HWY_EXPORT(entropy_bfloat16);
 
 template <class T>
 static CrossEntropyKernels<T> entropy() {
-  if constexpr (sizeof(T) == 4)
+  if constexpr (sizeof(T) == 2)
+    return HWY_DYNAMIC_DISPATCH(entropy_bfloat16)();
+  else if constexpr (sizeof(T) == 4)
     return HWY_DYNAMIC_DISPATCH(entropy_float)();
   else
     return HWY_DYNAMIC_DISPATCH(entropy_double)();
@@ -111,29 +137,30 @@ static void check_targets(const CrossEntropy& shape, const std::int64_t* targets
 static std::int64_t entropy_grain(const CrossEntropy& shape) { return 1 + 8192 / (shape.classes + 1); }
 
 template <class T>
-void cross_entropy_forward(const CrossEntropy& shape, const T* logits, const std::int64_t* targets, T* losses,
-                           T* logsumexp) {
+void cross_entropy_forward(const CrossEntropy& shape, const T* logits, const std::int64_t* targets,
+                           typename ComputeType<T>::Type* losses, typename ComputeType<T>::Type* logsumexp) {
   check_targets(shape, targets);
   const auto kernels = entropy<T>();
   parallel_for(0, shape.rows, entropy_grain(shape), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t row = first; row < last; ++row) {
       const T* x = logits + row * shape.stride;
       logsumexp[row] = kernels.logsumexp(shape.classes, x);
-      losses[row] = targets[row] == shape.ignore ? T(0) : logsumexp[row] - x[targets[row]];
+      losses[row] = targets[row] == shape.ignore ? 0 : logsumexp[row] - kernels.at(x + targets[row]);
     }
   });
 }
 
 template <class T>
 void cross_entropy_gradient(const CrossEntropy& shape, const T* logits, const std::int64_t* targets,
-                            const T* logsumexp, T scale, T* gradient) {
+                            const typename ComputeType<T>::Type* logsumexp,
+                            typename ComputeType<T>::Type scale, T* gradient) {
   check_targets(shape, targets);
   const auto kernels = entropy<T>();
   parallel_for(0, shape.rows, entropy_grain(shape), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t row = first; row < last; ++row) {
       const std::int64_t at = row * shape.stride;
       if (targets[row] == shape.ignore)
-        std::fill_n(gradient + at, shape.classes, T(0));
+        std::fill_n(gradient + at, shape.classes, T{});
       else
         kernels.gradient(shape.classes, logits + at, targets[row], logsumexp[row], scale, gradient + at);
     }
@@ -163,6 +190,9 @@ void cross_entropy_fused(const CrossEntropy& shape, T* logits, const std::int64_
 using Targets = const std::int64_t*;
 template void cross_entropy_forward(const CrossEntropy&, const float*, Targets, float*, float*);
 template void cross_entropy_forward(const CrossEntropy&, const double*, Targets, double*, double*);
+template void cross_entropy_forward(const CrossEntropy&, const bfloat16*, Targets, float*, float*);
+template void cross_entropy_gradient(const CrossEntropy&, const bfloat16*, Targets, const float*, float,
+                                     bfloat16*);
 template void cross_entropy_gradient(const CrossEntropy&, const float*, Targets, const float*, float, float*);
 template void cross_entropy_gradient(const CrossEntropy&, const double*, Targets, const double*, double,
                                      double*);

@@ -20,14 +20,17 @@ CrossEntropy shape_of(const Tensor& logits) {
 // textbook composition keeps the log-probabilities too.
 template <class T>
 class FusedCrossEntropy : public torch::autograd::Function<FusedCrossEntropy<T>> {
+  using Wide = typename ComputeType<T>::Type;
+  static constexpr auto kWide = sizeof(Wide) == 8 ? at::kDouble : at::kFloat;
+
  public:
   // logits [.., C] and targets [..], both contiguous.
   static Tensor forward(AutogradContext* ctx, const Tensor& logits, const Tensor& targets, double scale) {
-    const auto losses = at::empty({targets.numel()}, logits.options());
+    const auto losses = at::empty({targets.numel()}, logits.options().dtype(kWide));
     const auto logsumexp = at::empty_like(losses);
-    cross_entropy_forward<T>(shape_of(logits), logits.template const_data_ptr<T>(),
-                             targets.const_data_ptr<int64_t>(), losses.template mutable_data_ptr<T>(),
-                             logsumexp.template mutable_data_ptr<T>());
+    cross_entropy_forward<T>(shape_of(logits), static_cast<const T*>(logits.const_data_ptr()),
+                             targets.const_data_ptr<int64_t>(), losses.template mutable_data_ptr<Wide>(),
+                             logsumexp.template mutable_data_ptr<Wide>());
     ctx->save_for_backward({logits, targets, logsumexp});
     ctx->saved_data["scale"] = scale;
     return losses.sum() * scale;
@@ -38,9 +41,9 @@ class FusedCrossEntropy : public torch::autograd::Function<FusedCrossEntropy<T>>
     const double scale = ctx->saved_data["scale"].toDouble() * gradients[0].template item<double>();
     const Tensor& logits = saved[0];
     const auto gradient = may_overwrite_saved(logits) ? logits.detach() : at::empty_like(logits);
-    cross_entropy_gradient<T>(shape_of(logits), logits.template const_data_ptr<T>(),
-                              saved[1].const_data_ptr<int64_t>(), saved[2].template const_data_ptr<T>(),
-                              static_cast<T>(scale), gradient.template mutable_data_ptr<T>());
+    cross_entropy_gradient<T>(shape_of(logits), static_cast<const T*>(logits.const_data_ptr()),
+                              saved[1].const_data_ptr<int64_t>(), saved[2].template const_data_ptr<Wide>(),
+                              static_cast<Wide>(scale), static_cast<T*>(gradient.mutable_data_ptr()));
     return {gradient, Tensor(), Tensor()};
   }
 };
@@ -48,11 +51,15 @@ class FusedCrossEntropy : public torch::autograd::Function<FusedCrossEntropy<T>>
 }  // namespace
 
 Tensor token_cross_entropy(const Tensor& logits, const Tensor& targets, double scale) {
-  const auto wide = logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
-  const auto dense = wide.contiguous();
-  if (dense.scalar_type() == at::kDouble)
-    return FusedCrossEntropy<double>::apply(dense, targets.contiguous(), scale);
-  return FusedCrossEntropy<float>::apply(dense, targets.contiguous(), scale);
+  const auto dense = logits.contiguous(), flat = targets.contiguous();
+  switch (logits.scalar_type()) {
+    case at::kDouble:
+      return FusedCrossEntropy<double>::apply(dense, flat, scale);
+    case at::kBFloat16:
+      return FusedCrossEntropy<bfloat16>::apply(dense, flat, scale);
+    default:
+      return FusedCrossEntropy<float>::apply(dense.to(at::kFloat), flat, scale);
+  }
 }
 
 }  // namespace formwork
