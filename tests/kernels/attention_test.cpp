@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "compare.h"
-#include "every_target.h"
+#include "kernels/every_target.h"
 
 namespace formwork {
 namespace {

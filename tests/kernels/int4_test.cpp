@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "formwork/core/error.h"
-#include "kernels/targets.h"
+#include "kernels/every_target.h"
 
 namespace formwork {
 namespace {
@@ -71,7 +71,7 @@ void expect_products_of_values() {
   }
 }
 
-TEST(Int4, LinearEqualsTheProductOfTheValues) { with_each_target(expect_products_of_values); }
+TEST(Int4, LinearEqualsTheProductOfTheValues) { for_every_target(expect_products_of_values); }
 
 void expect_values_of_rows() {
   at::manual_seed(2);
@@ -89,7 +89,7 @@ void expect_values_of_rows() {
     }
 }
 
-TEST(Int4, DequantizesAnyRows) { with_each_target(expect_values_of_rows); }
+TEST(Int4, DequantizesAnyRows) { for_every_target(expect_values_of_rows); }
 
 TEST(Int4, RefusesGroupsThatAreNoMultipleOfEight) {
   const float x[48] = {};
