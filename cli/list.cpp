@@ -10,12 +10,6 @@ const KindListing& find_kind(const std::string& kind) {
   fail_unknown("kind", kind, kind_names());
 }
 
-Table names_table(const KindListing& listing) {
-  Table table({{"name"}, {"what it is"}});
-  for (const auto& [name, doc] : listing.docs()) table.add({{"name", name}, {"what it is", doc}});
-  return table;
-}
-
 // "number, 0 to 1"; "one of a, b"; "mixers": a part of that kind.
 std::string values_of(const Json& field) {
   const auto type = field.at("type").get<std::string>();
@@ -33,20 +27,29 @@ std::string values_of(const Json& field) {
   return fmt::format("{}, {} to {}", type, low, high);
 }
 
-Table options_table(const Json& schema) {
-  Table table({{"option"}, {"values"}, {"default"}, {"what it is"}});
+Json option_rows(const Json& schema) {
+  Json rows = Json::array();
   for (const auto& [name, field] : schema.items())
-    table.add({{"option", name},
-               {"values", values_of(field)},
-               {"default", field.at("default").dump()},
-               {"what it is", field.at("description")}});
+    rows.push_back({{"option", name},
+                    {"values", values_of(field)},
+                    {"default", field.at("default").dump()},
+                    {"what it is", field.at("description")}});
+  return rows;
+}
+
+// In JSON each has its options, too.
+Table names_table(const KindListing& listing) {
+  Table table({{"name"}, {"what it is"}});
+  for (const auto& [name, doc] : listing.docs())
+    table.add({{"name", name}, {"what it is", doc}, {"options", option_rows(listing.schema(name))}});
   return table;
 }
 
 void run(const std::string& kind, const std::string& name, bool json) {
   const auto& listing = find_kind(kind);
   if (name.empty()) return print(names_table(listing), json);
-  const auto table = options_table(listing.schema(name));
+  Table table({{"option"}, {"values"}, {"default"}, {"what it is"}});
+  for (const auto& row : option_rows(listing.schema(name))) table.add(row);
   if (table.rows().empty() && !json)
     fmt::print("{}: {}; no options\n", name, listing.docs().at(name));
   else

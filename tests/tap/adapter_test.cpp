@@ -12,7 +12,6 @@ Spec decoder() {
 }
 
 TEST(Adapter, BeginsAsTheIdentityTrainsAndStaysInTheSpec) {
-  at::manual_seed(2);
   auto spec = decoder();
   auto plain = build_model(spec, 1, at::kDouble);
 
@@ -33,7 +32,7 @@ TEST(Adapter, BeginsAsTheIdentityTrainsAndStaysInTheSpec) {
   EXPECT_GT(gradient.abs().max().item<double>(), 0);
   {
     const at::NoGradGuard guard;
-    up.sub_(gradient * 0.1);
+    up.sub_(gradient / gradient.norm());
   }
   auto again = model->make_context();
   EXPECT_GT((model->forward(again, {{"input_ids", ids}}).at("logits") - before).abs().max().item<double>(),
