@@ -25,7 +25,9 @@ Json PartSpec::to_json() const {
   return json;
 }
 
-FieldReader::FieldReader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
+// The part at a Spec's root has no path: it is the model.
+FieldReader::FieldReader(const Json& object, std::string where)
+    : object_(object), where_(where.empty() ? "model" : std::move(where)) {
   if (!object.is_object()) fail("{}: expected an object of options, found {}", where_, object.dump());
 }
 

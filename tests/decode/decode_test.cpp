@@ -214,7 +214,7 @@ TEST(Decode, ReadsTheSourceOfAnEncoderDecoder) {
   const auto json =
       Json::parse(R"({"formwork": 1, "model": {"type": "encoder_decoder", "vocab": 7, "width": 16,
     "encoder_layers": {"repeat": 1, "pattern": [{"mixer": {"type": "attention", "heads": 2, "causal": false}}]},
-    "layers": {"repeat": 1, "pattern": [{"mixer": {"type": "attention", "heads": 2},
+    "decoder_layers": {"repeat": 1, "pattern": [{"mixer": {"type": "attention", "heads": 2},
                "cross": {"type": "attention", "heads": 2, "memory": "memory"}}]}}})");
   auto model = build_model(Spec::from_json(json, "test"), 4, at::kDouble);
   auto asked = request(2, 4);
