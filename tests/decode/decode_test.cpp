@@ -213,7 +213,7 @@ TEST(Beam, OfWidthOneIsGreedyAndWiderIsNotWorseHere) {
 TEST(Decode, ReadsTheSourceOfAnEncoderDecoder) {
   const auto json =
       Json::parse(R"({"formwork": 1, "model": {"type": "encoder_decoder", "vocab": 7, "width": 16,
-    "encoder_layers": {"repeat": 1, "pattern": [{"mixer": {"type": "attention", "heads": 2, "causal": false}}]},
+    "encoder_layers": {"repeat": 1, "pattern": [{"mixer": {"type": "attention", "heads": 2}}]},
     "decoder_layers": {"repeat": 1, "pattern": [{"mixer": {"type": "attention", "heads": 2},
                "cross": {"type": "attention", "heads": 2, "memory": "memory"}}]}}})");
   auto model = build_model(Spec::from_json(json, "test"), 4, at::kDouble);
