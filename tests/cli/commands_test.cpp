@@ -81,7 +81,8 @@ TEST(Commands, CompressSaysWhatItWarnsOf) {
   EXPECT_EQ(lines_in(few), 5);
   EXPECT_NE(few.find("calibration tokens for"), std::string::npos) << few;
   const auto warnings = Json::parse(read_file(small + "/compression.json")).at("warnings");
-  EXPECT_NE(few.find(fmt::format("{} more warnings in compression.json", warnings.size() - 4)), std::string::npos)
+  EXPECT_NE(few.find(fmt::format("{} more warnings in compression.json", warnings.size() - 4)),
+            std::string::npos)
       << few;
 }
 
