@@ -39,6 +39,7 @@ bench-versus: build
 	@.venv/bin/python bench/versus.py --program build/release/formwork --report docs/performance.md
 
 asan: setup
+	@tools/setup.sh sanitizers
 	@tools/build.sh asan
 	@tools/test.sh asan
 

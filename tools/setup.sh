@@ -1,5 +1,6 @@
 #!/bin/bash
-# Installs what is missing: Debian packages through apt-get, and LibTorch from the torch wheel into .venv.
+# setup.sh [sanitizers]: installs what is missing: Debian packages through apt-get, and LibTorch from the torch
+# wheel into .venv; for builds with sanitizers also clang's run-time libraries.
 # With nothing missing it only looks, and takes well under a second. LIBTORCH=DIR uses an existing LibTorch.
 cd "$(dirname "$0")/.."
 source tools/common.sh
@@ -39,6 +40,16 @@ missing_packages() {
   fi
 }
 
+# Debian keeps clang's sanitizers in a package of their own; g++ brings its own.
+missing_sanitizers() {
+  local compiler
+  compiler=$(find_compiler)
+  [[ "$("$compiler" --version)" == *clang* ]] || return 0
+  compgen -G "$("$compiler" -print-runtime-dir)/libclang_rt.asan*" > /dev/null ||
+    compgen -G "$("$compiler" -print-resource-dir)/lib/linux/libclang_rt.asan*" > /dev/null ||
+    echo "libclang-rt-$("$compiler" -dumpversion | cut -d. -f1)-dev"
+}
+
 install_packages() {
   local packages="$1" root=""
   command -v apt-get > /dev/null ||
@@ -75,4 +86,8 @@ install_libtorch() {
 
 missing=$(missing_packages | xargs)
 [ -z "$missing" ] || install_packages "$missing"
+if [ "${1:-}" = sanitizers ]; then
+  missing=$(missing_sanitizers)
+  [ -z "$missing" ] || install_packages "$missing"
+fi
 install_libtorch
