@@ -181,8 +181,8 @@ TEST(LlmDrop, ConsecutiveRunsAreScoredAsOne) {
   broken["protect"] = {1, 3};
   EXPECT_NE(why_refused(broken, model).find("no run of 2"), std::string::npos);
   broken["protect"] = {static_cast<double>(best)};
-  for (const auto& layer : drop(broken, model, calibration(false)).report["drop_attn"])
-    EXPECT_NE(layer, best);
+  const auto report = drop(broken, model, calibration(false)).report;
+  for (const auto& layer : report["drop_attn"]) EXPECT_NE(layer, best);
 }
 
 TEST(LlmDrop, IterativeScoresAgainAfterEachRound) {
