@@ -103,6 +103,7 @@ std::vector<Continuation> BeamSearch::decode(Model& model, const DecodeRequest& 
     decoder.append(at::tensor(tokens, at::kLong));
   }
   std::vector<Continuation> made;
+  made.reserve(rows.size());
   for (auto& row : rows) made.push_back(best(row));
   return made;
 }
