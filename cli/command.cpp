@@ -119,15 +119,21 @@ std::unique_ptr<Task> TaskChoice::make(Json& meta) const {
   return task;
 }
 
-std::vector<Record> TaskChoice::training_rows(const Model& model, int64_t rows, int64_t seed) const {
+void RowChoice::add_to(CLI::App& app) {
+  app.add_option("--rows", rows, "rows of data")->capture_default_str()->check(CLI::Range(1, 1 << 20));
+  app.add_option("--seed", seed, "of the rows")->capture_default_str()->check(CLI::NonNegativeNumber);
+  task.add_to(app);
+}
+
+std::vector<Record> RowChoice::read(const Model& model) const {
   constexpr int64_t kBatches = 4;
   Json meta = model.spec().meta;
-  const auto task = make(meta);
-  task->check(model);
+  const auto source = task.make(meta);
+  source->check(model);
   std::vector<Record> batches;
   const int64_t each = (rows + kBatches - 1) / kBatches;
   for (int64_t i = 0; i * each < rows; ++i) {
-    const auto batch = task->training_batch(each, static_cast<uint64_t>(seed), i);
+    const auto batch = source->training_batch(each, static_cast<uint64_t>(seed), i);
     // The last batch of a table's rows may be shorter.
     batches.push_back(batch.narrow(0, std::min(batch.rows(), rows - i * each)).inputs);
   }

@@ -87,13 +87,22 @@ struct TaskChoice {
   std::vector<std::string> options;
   void add_to(CLI::App& app);
   std::unique_ptr<Task> make(Json& meta) const;
-  // `rows` training rows for the model, in a few batches.
-  std::vector<Record> training_rows(const Model& model, int64_t rows, int64_t seed) const;
   // As echoed into results: the task's options in force.
   Json in_force() const;
 
  private:
   PartSpec spec() const;
+};
+
+// Rows of a task that a model is calibrated on, or looked into with.
+struct RowChoice {
+  TaskChoice task;
+  int64_t rows = 32, seed = 0;
+  void add_to(CLI::App& app);
+  // Training rows for the model, in a few batches.
+  std::vector<Record> read(const Model& model) const;
+  // As echoed into results.
+  Json in_force() const { return {{"task", task.in_force()}, {"rows", rows}, {"seed", seed}}; }
 };
 
 void print(const Table& table, bool json);

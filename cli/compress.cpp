@@ -12,9 +12,7 @@ namespace {
 struct Arguments {
   std::string model, method, out;
   std::vector<std::string> options;
-  TaskChoice task;
-  int64_t rows = 32;
-  int64_t seed = 0;
+  RowChoice rows;
   bool json = false;
 };
 
@@ -23,9 +21,7 @@ Json settings_in_force(const Arguments& arguments, const Json& options, bool rea
   Json settings = {{"model", arguments.model},
                    {"method", arguments.method},
                    {"options", Registry<Transform>::in_force({arguments.method, options})}};
-  if (reads_data)
-    settings.update(
-        {{"task", arguments.task.in_force()}, {"rows", arguments.rows}, {"seed", arguments.seed}});
+  if (reads_data) settings.update(arguments.rows.in_force());
   return settings;
 }
 
@@ -49,7 +45,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
     fail("compress: --out: expected another folder than the model's own, found '{}'", arguments.out);
   auto model = load_model(arguments.model);
   Calibration data;
-  if (reads_data) data.batches = arguments.task.training_rows(*model, arguments.rows, arguments.seed);
+  if (reads_data) data.batches = arguments.rows.read(*model);
   const auto start = std::chrono::steady_clock::now();
   const auto result = transform->apply(model, data);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -89,13 +85,7 @@ void add(CLI::App& app) {
       ->add_option("--out", arguments->out,
                    "folder of the result; compression.json there says what became of each map")
       ->required();
-  command->add_option("--rows", arguments->rows, "rows of calibration data")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--seed", arguments->seed, "of the calibration rows")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  arguments->task.add_to(*command);
+  arguments->rows.add_to(*command);
   add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork compress model slicegpt --set sparsity=0.2 --out small");
   command->callback([arguments, command] { run(*command, *arguments); });

@@ -9,9 +9,7 @@ namespace {
 struct Arguments {
   std::string model, probe, out;
   std::vector<std::string> options;
-  TaskChoice task;
-  int64_t rows = 32;
-  int64_t seed = 0;
+  RowChoice rows;
   bool json = false;
 };
 
@@ -36,21 +34,17 @@ void run(const Arguments& arguments) {
   const PartSpec spec(arguments.probe, parse_pairs(arguments.options, "--set"));
   const auto probe = Registry<Probe>::make(spec);
   auto model = load_model(arguments.model);
-  const auto report =
-      probe->run(*model, arguments.task.training_rows(*model, arguments.rows, arguments.seed));
-  const Json row = {{"model", arguments.model},
-                    {"probe", arguments.probe},
-                    {"report", report},
-                    {"settings",
-                     {{"options", Registry<Probe>::in_force(spec)},
-                      {"task", arguments.task.in_force()},
-                      {"rows", arguments.rows},
-                      {"seed", arguments.seed}}}};
-  if (!arguments.out.empty()) write_atomically(arguments.out, row.dump(2) + "\n");
+  const auto report = probe->run(*model, arguments.rows.read(*model));
+  Json settings = {{"options", Registry<Probe>::in_force(spec)}};
+  settings.update(arguments.rows.in_force());
+  const Json row = {
+      {"model", arguments.model}, {"probe", arguments.probe}, {"report", report}, {"settings", settings}};
   if (arguments.json)
     fmt::print("{}\n", Json::array({row}).dump(2));
   else
     print_report(report);
+  // Last, so that a folder that cannot be written costs no report.
+  if (!arguments.out.empty()) write_atomically(arguments.out, row.dump(2) + "\n");
 }
 
 void add(CLI::App& app) {
@@ -62,13 +56,7 @@ void add(CLI::App& app) {
       ->required();
   command->add_option("--set", arguments->options, "an option of the probe as key=value; repeatable");
   command->add_option("--out", arguments->out, "also write the report into this JSON file");
-  command->add_option("--rows", arguments->rows, "rows of data")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--seed", arguments->seed, "of the rows")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  arguments->task.add_to(*command);
+  arguments->rows.add_to(*command);
   add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork explain model outlier_features --set threshold=6 --task text");
   command->callback([arguments] { run(*arguments); });

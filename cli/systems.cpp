@@ -74,8 +74,7 @@ void add(CLI::App& app) {
         families());
   offer(command->add_option("--state", arguments->state,
                             "only these: claim (built, and its recorded run holds), built (every part, and a "
-                            "recipe that checks its "
-                            "claim), partly, planned"),
+                            "recipe that checks its claim), partly, planned"),
         kStates);
   add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork systems --family compress");

@@ -48,7 +48,7 @@ struct Dim {
   static Dim plain(int64_t size) { return Dim(Axis{"", size}); }
 
   int64_t size() const;
-  int64_t stored() const;  // entries of the tensor: size / grain
+  int64_t stored() const;  // entries of the tensor: size / grain, rounded up
   bool carries(const std::string& axis) const;
   std::string describe() const;  // "kv_heads*head_width + ..."
 };

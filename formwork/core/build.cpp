@@ -69,9 +69,8 @@ bool is_stored(const std::string& pattern, const Json& source) {
     return true;
   if (type != "shared" || !source.contains("with"))
     fail(
-        "source of '{}': expected {{\"type\": \"shared\", \"with\": name}} or {{\"type\": \"stored\", "
-        "\"frozen\": "
-        "true}}, found {}",
+        R"(source of '{}': expected {{"type": "shared", "with": name}} or {{"type": "stored", "frozen": true}}, )"
+        "found {}",
         pattern, source.dump());
   return false;
 }

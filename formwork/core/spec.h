@@ -3,13 +3,13 @@
 //   {"formwork": 1,
 //    "model":   {"type": "decoder", "vocab": 256, "width": 64, ...},   the template and its parts
 //    "linear":  {"layers.*.channel.up": {"type": "low_rank", "rank": 16}},  how maps are represented
-//    "parts":   {"layers.3.mixer": null, "layers.*.mixer.norm": "rms_norm"},  parts exchanged or left out, by
-//    path "axes":    {"layers.3.mixer.kv_heads": 2},                        sizes after surgery, by axis name
-//    "sources": {"layers.1.*": {"type": "shared", "with": "layers.0.*"}},
+//    "parts":   {"layers.3.mixer": null, "layers.*.norm": "rms_norm"}, exchanged or left out, by path
+//    "axes":    {"layers.3.mixer.kv_heads": 2},                        sizes after surgery, by axis name
+//    "sources": {"layers.1.*": {"type": "shared", "with": "layers.0.*"},
+//                "embed.*": {"type": "stored", "frozen": true}},       tied and frozen parameters
 //    "attach":  {"layers.*.mixer.out": {"type": "adapter", "width": 8}},  trainable parts on taps
 //    "history": [...],                                                 transforms applied, in order
-//    "meta":    {...}}                                                 tokenizer, label names, scalers,
-//    training
+//    "meta":    {...}}                                                 tokenizer, labels, scalers, training
 #pragma once
 #include <optional>
 #include <string>

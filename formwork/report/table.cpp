@@ -126,6 +126,12 @@ std::string Column::text(const Json& value) const {
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number()) return number_text(format, value);
+  if (value.is_array() && !value.empty() &&
+      std::all_of(value.begin(), value.end(), [](const Json& x) { return x.is_number(); })) {
+    std::vector<std::string> numbers;
+    for (const auto& number : value) numbers.push_back(number_text(format, number));
+    return fmt::format("[{}]", fmt::join(numbers, ","));
+  }
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -16,7 +16,8 @@ struct Column {
   std::string format = {};
 
   std::string heading() const;
-  // The text of one value: null and absent as "-", booleans as yes and no, text as it is, others as JSON.
+  // The text of one value: null and absent as "-", booleans as yes and no, text as it is, others as JSON; the
+  // numbers of a list are formatted, too.
   std::string text(const nlohmann::ordered_json& value) const;
 };
 

@@ -72,12 +72,11 @@ TEST(Greedy, TakesTheMostProbableTokenOfTheWholeForward) {
 
 TEST(TokenByToken, RowsStopAloneAndAreWhatTheyAreAlone) {
   auto model = decoder();
-  for (const std::string name : {"greedy", "sample", "beam"}) {
+  for (const std::string name : {"greedy", "sample"}) {
     auto asked = request(4, 8);
     const auto whole = decode(*model, asked, name);
     asked.stop = whole[1].tokens[2];
     const auto made = decode(*model, asked, name);
-    if (name == "beam") continue;  // a stop token changes which beams survive
     for (size_t row = 0; row < 4; ++row) {
       auto cut = whole[row].tokens;
       const auto found = std::find(cut.begin(), cut.end(), *asked.stop);

@@ -72,6 +72,13 @@ TEST(Table, RefusesWhatCannotBeShown) {
   EXPECT_THROW(sample().add({{"nmae", "x"}}), Error);
 }
 
+TEST(Table, ListsOfNumbersAreShownAsNumbersAre) {
+  EXPECT_EQ(Column{"x"}.text(Json::parse("[2, 0.123456789, -3.5]")), "[2,0.1235,-3.5]");
+  EXPECT_EQ(Column({"x", "", ".1f"}).text(Json::parse("[0.26]")), "[0.3]");
+  EXPECT_EQ(Column{"x"}.text(Json::parse("[]")), "[]");
+  EXPECT_EQ(Column{"x"}.text(Json::parse("[1, \"a\"]")), "[1,\"a\"]");
+}
+
 TEST(Table, InfersColumnsAndFormatsByType) {
   const Table table = Table::from_rows({{{"b", true}, {"x", 1e-7}}, {{"x", 1234567}, {"z", {1, 2}}}});
   ASSERT_EQ(table.columns().size(), 3u);

@@ -25,9 +25,8 @@ struct Int4Matrix {
   int64_t group = 0;
 
   Tensor value() const;  // [out, in] float
-  // As a map stores it: "codes" two to a byte, the first in the low bits, [out, groups, group / 2], or [out,
-  // (in
-  // + 1) / 2] where the last group is short; "scale" and "zero" [out, groups].
+  // As a map stores it: "codes" two to a byte, the first in the low bits, [out, groups, group / 2], or
+  // [out, (in + 1) / 2] where the last group is short; "scale" and "zero" [out, groups].
   std::map<std::string, Tensor> tensors() const;
 };
 

@@ -212,8 +212,8 @@ ProjectionParts::ProjectionParts(const Tensor& qkv, const AttentionHeads& heads)
 }
 
 ProjectionParts turn_projection(Tensor qkv, const AttentionHeads& heads, const Turn& turn) {
-  const bool turns = turn.cosines.defined(), owned = qkv.use_count() == 1 && qkv.storage().use_count() == 1;
-  if (turns && !owned) qkv = qkv.clone();
+  const bool turns = turn.cosines.defined();
+  if (turns && !only_held_by(qkv, 1)) qkv = qkv.clone();
   const ProjectionParts parts(qkv, heads);
   if (turns)
     turn_in_place(parts.turning, turn.cosines.contiguous(), turn.sines.contiguous(), turn.halves, false);
