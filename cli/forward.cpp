@@ -13,12 +13,11 @@ struct Arguments {
   std::vector<std::string> taps;
 };
 
-// 8-bit products have no float64: such a model would be one of other numbers, without codes of its inputs.
 void require_float64(const Model& model) {
   for (const auto* map : model.inventory().maps)
-    if (map->type() == "int8")
-      fail("--dtype: expected float32 for a model with 8-bit maps, found float64 ('{}' is 'int8')",
-           map->path());
+    if (!map->traits().float64)
+      fail("--dtype: expected float32, since '{}' ('{}') is not the same in float64; found float64",
+           map->path(), map->type());
 }
 
 void run(const Arguments& arguments) {

@@ -40,7 +40,7 @@ std::shared_ptr<Model> make_model(const std::string& name, const TaskChoice& cho
 void warn_of_frozen_maps(const Model& model) {
   std::vector<const LinearMap*> frozen;
   for (const auto* map : model.inventory().maps) {
-    if (map->type() != "int8" && map->type() != "int4") continue;
+    if (map->traits().trainable) continue;
     const auto scope = map->path().substr(0, map->path().rfind(".base"));
     const auto& params = model.inventory().params;
     if (std::none_of(params.begin(), params.end(), [&](const Param& param) {

@@ -36,10 +36,23 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
   return best;
 }
 
+std::string escaped(std::string_view text) {
+  constexpr size_t kMaxShown = 120;
+  std::string shown;
+  for (const unsigned char c : text.substr(0, kMaxShown)) {
+    if (c >= 0x20 && c < 0x7f) {
+      shown += static_cast<char>(c);
+    } else {
+      shown += fmt::format("\\x{:02x}", c);
+    }
+  }
+  return text.size() > kMaxShown ? shown + "..." : shown;
+}
+
 void fail_unknown(std::string_view kind, std::string_view name, const std::vector<std::string>& candidates) {
   const std::string near = nearest(name, candidates);
-  if (!near.empty()) fail("unknown {} '{}'; did you mean '{}'?", kind, name, near);
-  fail("unknown {} '{}'; known: {}", kind, name, fmt::join(candidates, ", "));
+  if (!near.empty()) fail("unknown {} '{}'; did you mean '{}'?", kind, escaped(name), near);
+  fail("unknown {} '{}'; known: {}", kind, escaped(name), fmt::join(candidates, ", "));
 }
 
 }  // namespace formwork

@@ -21,6 +21,9 @@ template <class... Args>
   throw Error(fmt::format(format, std::forward<Args>(args)...));
 }
 
+// `text` cut to a line's length, with control characters and bytes that are not ASCII shown as \xNN.
+std::string escaped(std::string_view text);
+
 // The candidate with the smallest edit distance to `name`; empty when none is near.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 

@@ -15,6 +15,8 @@ struct Traits {
   bool length_free = true;           // any number of tokens
   bool deterministic = true;         // two evaluations agree bit for bit
   bool twice_differentiable = true;  // under Mode::twice_differentiable
+  bool trainable = true;             // its own weights can be trained
+  bool float64 = true;               // the same function in float64, more exactly
 };
 
 class Part {

@@ -1,7 +1,7 @@
 #include "formwork/core/spec.h"
 
-#include <fstream>
-
+#include "formwork/core/file.h"
+#include "formwork/core/json_text.h"
 #include "formwork/tap/tap.h"
 
 namespace formwork {
@@ -40,15 +40,7 @@ Spec Spec::from_json(const Json& json, const std::string& where) {
 }
 
 Spec Spec::from_file(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) fail("{}: cannot be read: {}", path, std::strerror(errno));
-  Json json;
-  try {
-    json = Json::parse(file);
-  } catch (const Json::exception& error) {
-    fail("{}: not valid JSON: {}", path, error.what());
-  }
-  return from_json(json, path);
+  return from_json(parse_json<Json>(read_file(path), path), path);
 }
 
 Json Spec::to_json() const {

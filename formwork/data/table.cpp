@@ -4,6 +4,7 @@
 
 #include "formwork/core/error.h"
 #include "formwork/core/file.h"
+#include "formwork/core/json_text.h"
 #include "formwork/data/columns.h"
 #include "formwork/data/delimited.h"
 #include "formwork/data/lines.h"
@@ -59,8 +60,7 @@ std::vector<std::string> keys_of(const json& object) {
 }
 
 json parse_object(std::string_view line, const std::string& where) {
-  json object = json::parse(line, nullptr, false);
-  if (object.is_discarded()) fail("{}: expected a JSON object, found broken JSON", where);
+  json object = parse_json<json>(line, where);
   if (!object.is_object()) fail("{}: expected a JSON object, found a {}", where, object.type_name());
   return object;
 }

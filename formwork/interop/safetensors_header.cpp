@@ -178,17 +178,4 @@ std::string format_safetensors_header(std::vector<SafetensorsSlot>& slots,
   return bytes + text;
 }
 
-std::string escaped(std::string_view text) {
-  constexpr size_t kMaxShown = 120;
-  std::string shown;
-  for (const unsigned char c : text.substr(0, kMaxShown)) {
-    if (c >= 0x20 && c < 0x7f) {
-      shown += static_cast<char>(c);
-    } else {
-      shown += fmt::format("\\x{:02x}", c);
-    }
-  }
-  return text.size() > kMaxShown ? shown + "..." : shown;
-}
-
 }  // namespace formwork

@@ -47,7 +47,4 @@ std::string format_safetensors_header(std::vector<SafetensorsSlot>& slots,
                                       const std::map<std::string, std::string>& metadata,
                                       const std::string& path);
 
-// `text` cut to a line's length, with control characters and bytes that are not ASCII shown as \xNN.
-std::string escaped(std::string_view text);
-
 }  // namespace formwork

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
+#include "formwork/core/json_text.h"
 
 namespace formwork {
 namespace {
@@ -29,11 +30,7 @@ fs::path locate(const fs::path& path) {
 }
 
 nlohmann::json parse_index(const fs::path& path) {
-  try {
-    return nlohmann::json::parse(read_file(path));
-  } catch (const nlohmann::json::exception& error) {
-    fail("{}: bad JSON: {}", path.string(), escaped(error.what()));
-  }
+  return parse_json<nlohmann::json>(read_file(path), path.string());
 }
 
 // An index comes from elsewhere: it may name files in its own folder only.

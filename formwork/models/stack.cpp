@@ -4,6 +4,12 @@
 
 namespace formwork {
 
+namespace {
+
+constexpr int64_t kMostLayers = 10000;  // a few bytes of a Spec must not ask for gigabytes
+
+}  // namespace
+
 std::vector<PartSpec> expand_layers(const Json& layers, const std::string& where) {
   std::vector<PartSpec> list;
   const auto add = [&](const Json& items, const std::string& place) {
@@ -24,10 +30,11 @@ std::vector<PartSpec> expand_layers(const Json& layers, const std::string& where
   for (const auto& [key, value] : layers.items())
     if (std::find(keys.begin(), keys.end(), key) == keys.end()) fail_unknown(where + ": key", key, keys);
   const Json repeat = layers.value("repeat", Json(1));
-  if (!repeat.is_number_integer() || repeat.get<int64_t>() < 0 || repeat.get<int64_t>() > 100000)
-    fail("{}: \"repeat\" must be an integer in [0, 100000], found {}", where, repeat.dump());
-  for (int64_t i = 0; i < repeat.get<int64_t>(); ++i)
-    add(layers.value("pattern", Json()), where + ".pattern");
+  const Json pattern = layers.value("pattern", Json());
+  const auto most = kMostLayers / std::max<int64_t>(1, static_cast<int64_t>(pattern.size()));
+  if (!repeat.is_number_integer() || repeat.get<int64_t>() < 0 || repeat.get<int64_t>() > most)
+    fail("{}: \"repeat\" must be an integer in [0, {}], found {}", where, most, repeat.dump());
+  for (int64_t i = 0; i < repeat.get<int64_t>(); ++i) add(pattern, where + ".pattern");
   return list;
 }
 

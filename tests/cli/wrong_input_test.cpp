@@ -136,6 +136,8 @@ TEST_F(WrongInput, Files) {
 TEST_F(WrongInput, Specs) {
   refused({"show", path("broken.json")}, "not valid JSON");
   refused({"show", path("odd.json")}, "3");
+  write("deep.json", R"({"formwork": 1, "meta": )" + std::string(1000000, '[') + std::string(1000000, ']') + "}");
+  refused({"show", path("deep.json")}, "nested deeper than 200 levels");
   refused({"show", path("unknown.json")}, "did you mean 'attention'?");
   refused({"show", path("future.json")}, "Spec version 99 is not known");
   refused({"show", path("key.json")}, "did you mean 'linear'?");
@@ -163,7 +165,7 @@ TEST_F(WrongInput, EightBitsInFloat64) {
   write_safetensors(path("ids.safetensors"), {{"input_ids", at::zeros({1, 3}, at::kLong)}});
   refused({"forward", path("codes"), "--inputs", path("ids.safetensors"), "--dtype", "float64", "--out",
            path("y")},
-          "expected float32 for a model with 8-bit maps, found float64");
+          "expected float32, since 'layers.0.mixer");
   EXPECT_FALSE(fs::exists(path("y")));
 }
 

@@ -187,7 +187,7 @@ TEST_F(Shards, AreJoinedByIndexFromFileOrFolder) {
 }
 
 TEST_F(Shards, ErrorsNameWhatIsWrong) {
-  EXPECT_NE(with_index("{").find("bad JSON"), std::string::npos);
+  EXPECT_NE(with_index("{").find("not valid JSON"), std::string::npos);
   EXPECT_NE(with_index("[]").find("weight_map"), std::string::npos);
   EXPECT_NE(with_index("{}").find("weight_map"), std::string::npos);
   EXPECT_NE(with_map("\"a\":1").find("must be a file name"), std::string::npos);

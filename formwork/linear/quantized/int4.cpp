@@ -106,6 +106,11 @@ class Int4Linear final : public LinearMap {
       begin_with(build, int4_round(weight, group_, false).tensors());
   }
 
+  Traits traits() const override {
+    Traits traits;
+    traits.trainable = false;
+    return traits;
+  }
   Tensor dense(Context& ctx) override {
     const Int4Grid grid{ctx.value(*scale_), ctx.value(*zero_).to(at::kFloat)};
     return Int4Matrix{unpacked(ctx.value(*codes_), in()), grid, group_}.value();

@@ -33,6 +33,8 @@ class Int8Linear final : public LinearMap {
     traits.batch_independent = !options_.decomposed() && !options_.chosen_scheme().shared_input;
     traits.deterministic = !options_.outlier_pool;  // the pool grows by what it sees
     traits.twice_differentiable = false;
+    traits.trainable = options_.has_fp16_weights;
+    traits.float64 = false;  // products are of 8-bit codes of the inputs
     return traits;
   }
   // W itself with has_fp16_weights, else the dequantized codes (of outlier columns too).

@@ -1,0 +1,19 @@
+// What every fuzz target shares: an Error is the answer to bad input; anything else is a defect.
+#pragma once
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "formwork/core/error.h"
+
+namespace formwork {
+
+void fuzz(std::string_view input);
+
+inline void require(bool condition) {
+  if (!condition) std::abort();
+}
+
+}  // namespace formwork
+
+extern "C" inline int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
