@@ -28,7 +28,7 @@ inline ChildResult run_program(const std::vector<std::string>& arguments,
   command.push_back(program());
   command.insert(command.end(), arguments.begin(), arguments.end());
   ChildLimits limits;
-  limits.time = std::chrono::minutes(5);
+  limits.time = std::chrono::minutes(30);  // under sanitizers a recipe takes its time
   return run_child(command, limits);
 }
 
