@@ -1,8 +1,10 @@
 #include "formwork/core/spec.h"
 
+#include <algorithm>
+#include <cstring>
 #include <fstream>
 
-#include "formwork/tap/tap.h"
+#include "formwork/core/wildcard.h"
 
 namespace formwork {
 

@@ -1,5 +1,6 @@
 // Language-model head: logits = x W^T (+ b), W [vocab, D], shared with the embedding when tied.
 #include "formwork/heads/head.h"
+#include "formwork/heads/lm_options.h"
 #include "formwork/heads/vocab_map.h"
 
 namespace formwork {
@@ -10,10 +11,7 @@ namespace {
 
 class LmHead final : public Head {
  public:
-  struct Options {
-    bool bias = false;
-    void describe(Fields& f) { f.flag("bias", bias, "a bias for each token of the vocabulary"); }
-  };
+  using Options = LmHeadOptions;
 
   LmHead(Build& build, const Options& options) : map_(build, build.in, build.input, options.bias) {}
 
