@@ -3,19 +3,14 @@
 #include "formwork/activations/activation.h"
 #include "formwork/channels/channel_mixer.h"
 #include "formwork/channels/hidden_units.h"
+#include "formwork/channels/mlp_options.h"
 
 namespace formwork {
 namespace {
 
 class GatedMlp final : public ChannelMixer {
  public:
-  struct Options : MlpOptions {
-    Options() : MlpOptions("silu", /*bias=*/false) {}
-    void describe(Fields& f) {
-      MlpOptions::describe(f, "hidden width; 0: 8/3 x width, rounded up to a multiple of 8",
-                           "on the gate: sigmoid, relu, gelu, silu");
-    }
-  };
+  using Options = GatedMlpOptions;
 
   GatedMlp(Build& build, const Options& options) : options_(options), path_(build.path()) {
     Build child = build.at("activation");

@@ -2,18 +2,14 @@
 #include "formwork/activations/activation.h"
 #include "formwork/channels/channel_mixer.h"
 #include "formwork/channels/hidden_units.h"
+#include "formwork/channels/mlp_options.h"
 
 namespace formwork {
 namespace {
 
 class Mlp final : public ChannelMixer {
  public:
-  struct Options : MlpOptions {
-    Options() : MlpOptions("gelu", /*bias=*/true) {}
-    void describe(Fields& f) {
-      MlpOptions::describe(f, "hidden width; 0: 4 x width", "between the two maps");
-    }
-  };
+  using Options = MlpOptions;
 
   Mlp(Build& build, const Options& options) : options_(options), path_(build.path()) {
     Build child = build.at("activation");

@@ -2,14 +2,10 @@
 
 #include "formwork/core/random.h"
 #include "formwork/core/registry.h"
+#include "formwork/core/sources.h"
 #include "formwork/tap/attachment.h"
 
 namespace formwork {
-
-std::vector<KindListing>& kind_listings() {
-  static std::vector<KindListing> listings;
-  return listings;
-}
 
 Inventory::Inventory() = default;
 Inventory::~Inventory() = default;
@@ -61,47 +57,6 @@ void Build::restrict_to_pairs(const Axis& axis, Pairs pairs, const std::string& 
 }
 
 namespace {
-
-// An entry {"type": "stored", "frozen": flag} of the sources table; the others are shared.
-bool is_stored(const std::string& pattern, const Json& source) {
-  const auto type = source.is_object() ? source.value("type", Json()) : Json();
-  if (type == "stored" && source.size() == 2 && source.contains("frozen") && source["frozen"].is_boolean())
-    return true;
-  if (type != "shared" || !source.contains("with"))
-    fail(
-        R"(source of '{}': expected {{"type": "shared", "with": name}} or {{"type": "stored", "frozen": true}}, )"
-        "found {}",
-        pattern, source.dump());
-  return false;
-}
-
-// Whether the sources table freezes `full`: as the entry of that name says, or else that of the longest
-// pattern.
-bool is_frozen(const Spec& spec, const std::string& full) {
-  size_t longest = 0;
-  bool frozen = false;
-  for (const auto& [pattern, source] : spec.sources.items()) {
-    if (!matches(pattern, full) || !is_stored(pattern, source)) continue;
-    const size_t length = pattern == full ? SIZE_MAX : pattern.size();
-    if (length < longest) continue;
-    longest = length;
-    frozen = source["frozen"].get<bool>();
-  }
-  return frozen;
-}
-
-// The name that `full` shares with by the Spec's sources table, or empty.
-std::string shared_with(const Spec& spec, const std::string& full) {
-  for (const auto& [pattern, source] : spec.sources.items()) {
-    if (!matches(pattern, full) || is_stored(pattern, source)) continue;
-    auto target = source["with"].get<std::string>();
-    const size_t star = pattern.find('*'), target_star = target.find('*');
-    if (star == std::string::npos || target_star == std::string::npos) return target;
-    const size_t tail = pattern.size() - star - 1;
-    return target.replace(target_star, 1, full.substr(star, full.size() - star - tail));
-  }
-  return {};
-}
 
 Param* find_shared(Inventory& inventory, const std::string& full, const std::vector<Dim>& dims) {
   const std::string target = shared_with(inventory.spec, full);

@@ -24,11 +24,17 @@ namespace formwork {
 template <class Kind>
 class Registry;
 
+// The argument of a factory whose things only ask where they stand.
+struct Place {
+  std::string path;
+};
+
 // Where options stand, for messages about them: "optimizer 'lion'"; the path of a part (core/registry.h).
 template <class... Arguments>
 std::string place_of_options(const std::string& what, const Arguments&...) {
   return what;
 }
+inline std::string place_of_options(const std::string&, const Place& place) { return place.path; }
 
 template <class Kind, class... Arguments>
 class Factory {

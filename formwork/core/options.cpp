@@ -1,5 +1,7 @@
 #include "formwork/core/options.h"
 
+#include <algorithm>
+
 namespace formwork {
 
 PartSpec PartSpec::from_json(const Json& json, std::string_view where) {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "formwork/core/error.h"
-#include "formwork/core/tensor.h"
+#include "formwork/core/json.h"
 
 namespace formwork {
 

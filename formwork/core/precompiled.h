@@ -19,9 +19,6 @@
 #include <string_view>
 #include <vector>
 
-// Compiled once, in core/json.cpp.
-extern template class nlohmann::basic_json<nlohmann::ordered_map>;
-
 // What every part includes, and whose change compiles every file anew anyway.
 #include "formwork/core/part.h"
 #include "formwork/core/registry.h"

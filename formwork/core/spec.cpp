@@ -1,8 +1,10 @@
 #include "formwork/core/spec.h"
 
+#include <algorithm>
+
 #include "formwork/core/file.h"
 #include "formwork/core/json_text.h"
-#include "formwork/tap/tap.h"
+#include "formwork/core/wildcard.h"
 
 namespace formwork {
 

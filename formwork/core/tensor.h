@@ -2,11 +2,10 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <nlohmann/json.hpp>
+#include "formwork/core/json.h"
 
 namespace formwork {
 
 using Tensor = at::Tensor;
-using Json = nlohmann::ordered_json;
 
 }  // namespace formwork

@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include "formwork/decode/fast_path.h"
+
 namespace formwork {
 
 FORMWORK_KIND(DecodeStrategy);
@@ -30,21 +32,30 @@ std::vector<std::vector<int64_t>> rows_of(const Tensor& ids) {
 
 }  // namespace
 
-Decoder::Decoder(Model& model, const DecodeRequest& request)
-    : model_(model),
-      ctx_(model.make_context()),
-      state_(model.make_state(ctx_, request.source, state_options(model, request))) {
+Decoder::Decoder(Model& model, const DecodeRequest& request) : model_(model), ctx_(model.make_context()) {
+  const auto options = state_options(model, request);
+  if (request.plain)
+    why_plain_ = "asked for";
+  else
+    fast_ = FastPath::make(model, options, why_plain_);
+  if (!fast_) state_ = model.make_state(ctx_, request.source, options);
   read(request.prompt);
 }
 
+Decoder::~Decoder() = default;
+
 void Decoder::read(const Tensor& ids) {
-  logits_ = model_.append(ctx_, {{"input_ids", ids}}, state_).at("logits").select(1, -1);
+  logits_ = fast_ ? fast_->append(ids)
+                  : model_.append(ctx_, {{"input_ids", ids}}, state_).at("logits").select(1, -1);
 }
 
 void Decoder::append(const Tensor& tokens) { read(tokens.unsqueeze(1)); }
 
 void Decoder::select(const Tensor& rows) {
-  state_ = state_.fork(rows);
+  if (fast_)
+    fast_->select(rows);
+  else
+    state_ = state_.fork(rows);
   logits_ = logits_.index_select(0, rows);
 }
 

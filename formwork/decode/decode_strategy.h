@@ -13,6 +13,7 @@ struct DecodeRequest {
   int64_t tokens = 1;           // at most so many new ones a row
   std::optional<int64_t> stop;  // the token that ends a row; it is kept in the row's result
   uint64_t seed = 0;
+  bool plain = false;  // leave the runtime's fast path alone
   Record source = {};  // what an encoder-decoder reads: input_ids and attention_mask of its rows
 };
 
@@ -36,10 +37,16 @@ class DecodeStrategy {
 template <>
 class Registry<DecodeStrategy> : public Factory<DecodeStrategy> {};
 
-// A model that reads a prompt once and then token by token.
+class FastPath;
+
+// A model that reads a prompt once and then token by token: by the runtime where it has a form for every part
+// of the model, otherwise by the model itself.
 class Decoder {
  public:
   Decoder(Model& model, const DecodeRequest& request);
+  ~Decoder();
+  // Why the runtime is not used; empty where it is.
+  const std::string& why_plain() const { return why_plain_; }
   // Of the next token of each row: logits [B, V], and their logarithms of probability in double.
   const Tensor& logits() const { return logits_; }
   Tensor log_probabilities() const { return logits_.log_softmax(-1, at::kDouble); }
@@ -52,7 +59,9 @@ class Decoder {
   void read(const Tensor& ids);
   Model& model_;
   Context ctx_;
-  ModelState state_;
+  std::string why_plain_;
+  std::unique_ptr<FastPath> fast_;
+  ModelState state_;  // where there is no fast path
   Tensor logits_;
 };
 

@@ -2,6 +2,7 @@
 // the logits l become c tanh(l / c) (Gemma Team, "Gemma 2", 2024); with `project`, x is first mapped to the
 // embedding's own width (Zhang et al., "OPT", 2022).
 #include "formwork/heads/head.h"
+#include "formwork/heads/lm_options.h"
 #include "formwork/heads/vocab_map.h"
 
 namespace formwork {
@@ -12,18 +13,7 @@ namespace {
 
 class LmHead final : public Head {
  public:
-  struct Options {
-    bool bias = false;
-    double scale = 1, cap = 0;
-    int64_t project = 0;
-    void describe(Fields& f) {
-      f.flag("bias", bias, "a bias for each token of the vocabulary");
-      f.number("scale", scale, "factor on the stream that is read", 0, 1e6);
-      f.number("cap", cap, "logits end smoothly at this size; 0: they have no end", 0, 1e9);
-      f.integer("project", project, "width that the stream is mapped to before; 0: it is read as it is", 0,
-                1 << 20);
-    }
-  };
+  using Options = LmHeadOptions;
 
   LmHead(Build& build, const Options& options) : options_(options) {
     if (options.project == 0) {

@@ -4,16 +4,14 @@
 //
 // The factors are linear maps themselves, "<path>.a" and "<path>.b".
 #pragma once
+#include "formwork/linear/map_options.h"
 #include "formwork/linear/nested.h"
 
 namespace formwork {
 
 class LowRankLinear final : public LinearMap {
  public:
-  struct Options {
-    int64_t rank = 8;
-    void describe(Fields& f) { f.integer("rank", rank, "inner width", 1); }
-  };
+  using Options = LowRankOptions;
   LowRankLinear(Build& build, const LinearNeed& need, const Options& options);
 
   Tensor dense(Context& ctx) override { return b_->dense(ctx).matmul(a_->dense(ctx)); }

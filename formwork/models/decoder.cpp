@@ -6,9 +6,7 @@ namespace {
 
 class Decoder final : public TowerModel {
  public:
-  struct Options : TowerModel::Options {
-    Options() : TowerModel::Options("lm") {}
-  };
+  using Options = DecoderOptions;
 
   Decoder(Build& build, const Options& options)
       : TowerModel(build, options, /*causal=*/true,

@@ -6,12 +6,10 @@
 #include <vector>
 
 #include "formwork/models/model.h"
+#include "formwork/models/tower_options.h"
 #include "formwork/wiring/wiring.h"
 
 namespace formwork {
-
-// "layers": a list of layers, or {"repeat": n, "pattern": [layers]} for hybrids; each names its wiring.
-std::vector<PartSpec> expand_layers(const Json& layers, const std::string& where);
 
 class Stack {
  public:

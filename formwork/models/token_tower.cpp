@@ -13,23 +13,6 @@ TokenStem::Options stem_options(const TowerOptions& options) {
 
 }  // namespace
 
-void TowerOptions::describe_tower(Fields& f) {
-  f.integer("vocab", vocab, "size of the vocabulary", 1, 1 << 30);
-  f.integer("width", width, "channels of the residual stream", 1, 1 << 20);
-  f.part("norm", norm, "norms", "final norm", true);
-  f.part("position", position, "positions", "positions added to the embedding");
-  f.integer("embed_width", embed_width, "channels of an embedding, which a map takes to the width; 0: the width",
-            0, 1 << 20);
-  f.part("stem_norm", stem_norm, "norms", "norm after the embedding", true);
-  f.number("stem_scale", stem_scale, "factor on the embedding", 0, 1e6);
-  f.number("dropout", dropout, "dropout on the embedding", 0, 1);
-}
-
-void TowerOptions::describe(Fields& f) {
-  describe_tower(f);
-  f.json("layers", layers, "layers, or {\"repeat\": n, \"pattern\": [layers]}");
-}
-
 TokenTower::TokenTower(const Build& build, const TowerOptions& options, LinearMap* embedding)
     : stem_(build, "embed", stem_options(options), embedding),
       stack_(build, expand_layers(options.layers, build.name("layers")), options.norm) {}

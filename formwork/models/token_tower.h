@@ -5,20 +5,10 @@
 #pragma once
 #include "formwork/models/stack.h"
 #include "formwork/models/tokens.h"
+#include "formwork/models/tower_options.h"
 #include "formwork/stems/token_stem.h"
 
 namespace formwork {
-
-struct TowerOptions {
-  int64_t vocab = 256, width = 64, segments = 0, embed_width = 0;
-  Json layers = Json::array();
-  PartSpec norm = "rms_norm", position = "none", stem_norm;
-  double stem_scale = 1, dropout = 0;
-  std::string vocab_axis = "vocab";  // not an option of the Spec: models with two vocabularies set it
-
-  void describe(Fields& f);        // everything but segments
-  void describe_tower(Fields& f);  // everything but layers and segments
-};
 
 class TokenTower {
  public:

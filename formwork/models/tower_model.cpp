@@ -11,12 +11,6 @@ Build with_stream(Build build, int64_t width, bool causal) {
 
 }  // namespace
 
-void TowerModel::Options::describe(Fields& f) {
-  TowerOptions::describe(f);
-  f.part("head", head, "heads", "what is read off the last stream");
-  f.flag("tie", tie, "a head over the vocabulary shares the embedding's matrix");
-}
-
 TowerModel::TowerModel(const Build& build, const Options& options, bool causal,
                        std::vector<std::string> fields)
     : tower_(with_stream(build, options.width, causal), options), fields_(std::move(fields)) {

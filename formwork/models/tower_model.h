@@ -7,12 +7,7 @@ namespace formwork {
 
 class TowerModel : public Model {
  public:
-  struct Options : TowerOptions {
-    PartSpec head;
-    bool tie = true;
-    explicit Options(PartSpec head) : head(std::move(head)) {}
-    void describe(Fields& f);
-  };
+  using Options = TowerModelOptions;
 
   Streams start(Context& ctx, const Record& in) override;
   void run(Context& ctx, int64_t first, int64_t last, Streams& streams) override;

@@ -4,22 +4,14 @@
 #include <ATen/core/grad_mode.h>
 
 #include "formwork/norms/norm.h"
+#include "formwork/norms/norm_options.h"
 
 namespace formwork {
 namespace {
 
 class BatchNorm final : public Norm {
  public:
-  struct Options {
-    double eps = 1e-5, momentum = 0.1;
-    bool gain = true, bias = true;
-    void describe(Fields& f) {
-      f.number("eps", eps, "added to the variance", 0, 1);
-      f.number("momentum", momentum, "weight of a batch in the running averages", 0, 1);
-      f.flag("gain", gain, "multiply by a learned gain");
-      f.flag("bias", bias, "add a learned bias");
-    }
-  };
+  using Options = BatchNormOptions;
 
   BatchNorm(Build& build, const Options& options) : Norm(build), options_(options) {
     Rule rule;

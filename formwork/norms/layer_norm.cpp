@@ -1,21 +1,14 @@
 // LayerNorm (Ba, Kiros and Hinton, 2016): y = (x - mean) / sqrt(var + eps) * gain + bias, x [..., D], with
 // mean and variance over the D channels that the options asked for.
 #include "formwork/norms/norm.h"
+#include "formwork/norms/norm_options.h"
 
 namespace formwork {
 namespace {
 
 class LayerNorm final : public Norm {
  public:
-  struct Options {
-    double eps = 1e-5;
-    bool gain = true, bias = true;
-    void describe(Fields& f) {
-      f.number("eps", eps, "added to the variance", 0, 1);
-      f.flag("gain", gain, "multiply by a learned gain");
-      f.flag("bias", bias, "add a learned bias");
-    }
-  };
+  using Options = LayerNormOptions;
 
   LayerNorm(Build& build, const Options& options) : Norm(build), options_(options) {
     Rule rule;

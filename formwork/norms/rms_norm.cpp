@@ -4,21 +4,14 @@
 
 #include "formwork/norms/fused.h"
 #include "formwork/norms/norm.h"
+#include "formwork/norms/norm_options.h"
 
 namespace formwork {
 namespace {
 
 class RmsNorm final : public Norm {
  public:
-  struct Options {
-    double eps = 1e-5, offset = 0;
-    bool gain = true;
-    void describe(Fields& f) {
-      f.number("eps", eps, "added to the mean square", 0, 1);
-      f.flag("gain", gain, "multiply by a learned gain");
-      f.number("offset", offset, "added to the gain", -1e6, 1e6);
-    }
-  };
+  using Options = RmsNormOptions;
 
   RmsNorm(Build& build, const Options& options) : Norm(build), options_(options) {
     // The width before any channel was cut: a cut channel then counts as a zero.

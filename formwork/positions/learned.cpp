@@ -1,19 +1,13 @@
 // Learned absolute positions: x + P[position], P [context, D] (Gehring et al., 2017; Devlin et al., 2018).
 #include "formwork/positions/position.h"
+#include "formwork/positions/position_options.h"
 
 namespace formwork {
 namespace {
 
 class LearnedPosition final : public Position {
  public:
-  struct Options {
-    int64_t context = 512;
-    double std = 0.02;
-    void describe(Fields& f) {
-      f.integer("context", context, "number of positions", 1);
-      f.number("std", std, "standard deviation at initialization", 0, 10);
-    }
-  };
+  using Options = LearnedPositionOptions;
 
   LearnedPosition(Build& build, const Options& options) : path_(build.path()) {
     Rule rule;

@@ -4,6 +4,7 @@
 
 #include "formwork/positions/fused.h"
 #include "formwork/positions/position.h"
+#include "formwork/positions/position_options.h"
 #include "formwork/positions/rotary_scaling.h"
 
 namespace formwork {
@@ -38,21 +39,11 @@ constexpr int64_t kFewTokens = 16;
 
 class RotaryPosition final : public Position {
  public:
-  struct Options {
-    double base = 10000, fraction = 1;
-    std::string layout = "half";
-    PartSpec scaling = "none";
-    void describe(Fields& f) {
-      f.number("base", base, "wavelengths run from 2 pi to 2 pi base", 1.0001, 1e12);
-      f.number("fraction", fraction, "of a head's channels that turn: the first", 0, 1);
-      f.choice("layout", layout, {"half", "interleaved"}, "pairs (i, i + width/2), or (2i, 2i + 1)");
-      f.part("scaling", scaling, "rotary_scalings", "stretches the context");
-    }
-  };
+  using Options = RotaryOptions;
 
   RotaryPosition(Build& build, const Options& options) : pairing_{options.layout == "half"} {
-    Build child = build.at("scaling");
-    scaling_ = Registry<RotaryScaling>::make(child, options.scaling);
+    const Build child = build.at("scaling");
+    scaling_ = Registry<RotaryScaling>::make(child.resolve(options.scaling), {child.path()});
     turned_ = static_cast<int64_t>(static_cast<double>(build.in.size) * options.fraction);
     if (turned_ % 2)
       fail("{}: {} turned channels of {} do not make pairs; choose head_width or fraction", build.path(),
@@ -75,10 +66,10 @@ class RotaryPosition final : public Position {
   Turn turn(Context& ctx, const Tensor& positions) override {
     if (turned_ == 0) return {};
     const auto& frequencies = ctx.value(*frequencies_);
-    const auto stretch = scaling_->stretch(positions, turned_);
-    const bool few = positions.numel() <= kFewTokens && !stretch.defined() && !frequencies.requires_grad() &&
-                     is_plain(frequencies, at::kFloat) && is_plain(positions, at::kLong);
-    Turn turn = few ? few_tables(frequencies, positions) : tables(frequencies, positions, stretch);
+    const bool few = positions.numel() <= kFewTokens && !scaling_->stretches() &&
+                     !frequencies.requires_grad() && is_plain(frequencies, at::kFloat) &&
+                     is_plain(positions, at::kLong);
+    Turn turn = few ? few_tables(frequencies, positions) : tables(frequencies, positions);
     if (const double amplitude = scaling_->amplitude(); amplitude != 1)
       turn.cosines.mul_(amplitude), turn.sines.mul_(amplitude);
     return turn;
@@ -97,11 +88,21 @@ class RotaryPosition final : public Position {
   }
 
  private:
-  Turn tables(const Tensor& frequencies, const Tensor& positions, const Tensor& stretch) const {
+  Turn tables(const Tensor& frequencies, const Tensor& positions) const {
     auto angles =
         pairing_.split(frequencies.narrow(0, 0, turned_)).first * positions.unsqueeze(-1).to(at::kFloat);
-    if (stretch.defined()) angles = angles * stretch;
+    if (scaling_->stretches()) angles = angles * stretch(positions).to(angles.options());
     return {angles.cos(), angles.sin(), pairing_.halves};
+  }
+
+  // Factors on the frequencies at positions [B|1, T] -> [B|1, T, r/2].
+  Tensor stretch(const Tensor& positions) const {
+    const auto places = positions.to(at::kCPU, at::kLong).contiguous();
+    auto factors = at::empty({places.size(0), places.size(1), turned_ / 2}, at::kFloat);
+    const int64_t* place = places.const_data_ptr<int64_t>();
+    float* to = factors.mutable_data_ptr<float>();
+    for (int64_t t = 0; t < places.numel(); ++t, to += turned_ / 2) scaling_->stretch(place[t], turned_, to);
+    return factors;
   }
 
   Turn few_tables(const Tensor& frequencies, const Tensor& positions) const {

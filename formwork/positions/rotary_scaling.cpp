@@ -1,5 +1,8 @@
 #include "formwork/positions/rotary_scaling.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace formwork {
 
 FORMWORK_KIND(RotaryScaling);
@@ -28,7 +31,7 @@ class NoScaling final : public RotaryScaling {
   struct Options {
     void describe(Fields&) {}
   };
-  NoScaling(Build&, const Options&) {}
+  NoScaling(const Place&, const Options&) {}
   std::vector<double> frequencies(int64_t width, double base) const override {
     return rotary_frequencies(width, base);
   }
@@ -41,7 +44,7 @@ class LinearScaling final : public RotaryScaling {
     double factor = 1;
     void describe(Fields& f) { describe_factor(f, factor); }
   };
-  LinearScaling(Build&, const Options& options) : options_(options) {}
+  LinearScaling(const Place&, const Options& options) : options_(options) {}
   std::vector<double> frequencies(int64_t width, double base) const override {
     auto frequencies = rotary_frequencies(width, base);
     for (auto& f : frequencies) f /= options_.factor;
@@ -60,7 +63,7 @@ class NtkScaling final : public RotaryScaling {
     double factor = 1;
     void describe(Fields& f) { describe_factor(f, factor); }
   };
-  NtkScaling(Build&, const Options& options) : options_(options) {}
+  NtkScaling(const Place&, const Options& options) : options_(options) {}
   std::vector<double> frequencies(int64_t width, double base) const override {
     const double d = static_cast<double>(width);
     return rotary_frequencies(width, width > 2 ? base * std::pow(options_.factor, d / (d - 2)) : base);
@@ -82,18 +85,18 @@ class DynamicScaling final : public RotaryScaling {
       describe_context(f, context);
     }
   };
-  DynamicScaling(Build&, const Options& options) : options_(options) {}
+  DynamicScaling(const Place&, const Options& options) : options_(options) {}
   std::vector<double> frequencies(int64_t width, double base) const override {
     return rotary_frequencies(width, base);
   }
   bool stretches() const override { return true; }
-  Tensor stretch(const Tensor& positions, int64_t width) const override {
-    const auto length = (positions + 1).clamp_min(options_.context).to(at::kFloat);
-    const auto ratio =
-        length * (options_.factor / static_cast<double>(options_.context)) - (options_.factor - 1);
-    const auto exponent = at::arange(width / 2, length.options()) *
-                          (-2.0 / static_cast<double>(std::max<int64_t>(1, width - 2)));
-    return ratio.unsqueeze(-1).pow(exponent);
+  void stretch(int64_t position, int64_t width, float* factors) const override {
+    const double context = static_cast<double>(options_.context);
+    const double length = std::max(static_cast<double>(position + 1), context);
+    const double ratio = length * (options_.factor / context) - (options_.factor - 1);
+    const double step = -2.0 / static_cast<double>(std::max<int64_t>(1, width - 2));
+    for (int64_t i = 0; i < width / 2; ++i)
+      factors[i] = static_cast<float>(std::pow(ratio, step * static_cast<double>(i)));
   }
 
  private:
@@ -116,7 +119,7 @@ class YarnScaling final : public RotaryScaling {
       f.number("attention_factor", attention_factor, "factor on q and k; 0: 0.1 ln(factor) + 1", 0, 1e3);
     }
   };
-  YarnScaling(Build&, const Options& options) : options_(options) {}
+  YarnScaling(const Place&, const Options& options) : options_(options) {}
   std::vector<double> frequencies(int64_t width, double base) const override {
     const double low = std::max(0.0, std::floor(pair_that_turns(options_.beta_fast, width, base)));
     const double last = static_cast<double>(width - 1);
@@ -156,9 +159,9 @@ class Llama3Scaling final : public RotaryScaling {
       f.number("high_freq_factor", high_freq_factor, "turns above which f is kept", 1e-6, 1e6);
     }
   };
-  Llama3Scaling(Build& build, const Options& options) : options_(options) {
+  Llama3Scaling(const Place& place, const Options& options) : options_(options) {
     if (options.high_freq_factor <= options.low_freq_factor)
-      fail("{}: high_freq_factor {} must exceed low_freq_factor {}", build.path(), options.high_freq_factor,
+      fail("{}: high_freq_factor {} must exceed low_freq_factor {}", place.path, options.high_freq_factor,
            options.low_freq_factor);
   }
   std::vector<double> frequencies(int64_t width, double base) const override {

@@ -3,25 +3,27 @@
 #pragma once
 #include <vector>
 
-#include "formwork/core/part.h"
-#include "formwork/core/registry.h"
+#include "formwork/core/factory.h"
 
 namespace formwork {
 
 // f_i = base^(-2i/width), i < width/2 (Su et al., 2021).
 std::vector<double> rotary_frequencies(int64_t width, double base);
 
-class RotaryScaling : public Part {
+class RotaryScaling {
  public:
   static const char* kind() { return "rotary_scalings"; }
   static const char* noun() { return "rotary scaling"; }
+  virtual ~RotaryScaling() = default;
   virtual std::vector<double> frequencies(int64_t width, double base) const = 0;
   // Factor on the turned queries and keys.
   virtual double amplitude() const { return 1; }
-  // Factors on the frequencies that depend on the position, [B|1, T, width/2]; undefined where there are
-  // none.
-  virtual Tensor stretch(const Tensor& positions, int64_t width) const { return {}; }
+  // Whether frequencies depend on the position, by factors [width/2] on them that `stretch` writes.
   virtual bool stretches() const { return false; }
+  virtual void stretch(int64_t position, int64_t width, float* factors) const {}
 };
+
+template <>
+class Registry<RotaryScaling> : public Factory<RotaryScaling, const Place&> {};
 
 }  // namespace formwork

@@ -1,22 +1,14 @@
 // Sinusoidal positions (Vaswani et al., "Attention Is All You Need", 2017): x + S[p] with
 // S[p, 2i] = sin(p / base^(2i/D)), S[p, 2i+1] = cos(p / base^(2i/D)).
 #include "formwork/positions/position.h"
+#include "formwork/positions/position_options.h"
 
 namespace formwork {
 namespace {
 
 class SinusoidalPosition final : public Position {
  public:
-  struct Options {
-    double base = 10000, scale = 1;
-    std::string layout = "interleaved";
-    void describe(Fields& f) {
-      f.number("base", base, "wavelengths run from 2 pi to 2 pi base", 1.0001, 1e12);
-      f.number("scale", scale, "factor on the added vector", 0, 1e6);
-      f.choice("layout", layout, {"interleaved", "half"},
-               "sine and cosine alternate, or all sines come first");
-    }
-  };
+  using Options = SinusoidalOptions;
 
   SinusoidalPosition(Build& build, const Options& options) : scale_(options.scale) {
     const int64_t width = build.in.size;

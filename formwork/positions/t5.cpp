@@ -5,6 +5,7 @@
 // Layers share one table by the Spec: "sources": {"layers.*.mixer.position.weight": {"type": "shared",
 // "with": "layers.0.mixer.position.weight"}}.
 #include "formwork/positions/position.h"
+#include "formwork/positions/position_options.h"
 
 namespace formwork {
 namespace {
@@ -28,15 +29,7 @@ Tensor bucket_of(const Tensor& distance, int64_t buckets, int64_t max_distance, 
 
 class T5Position final : public Position {
  public:
-  struct Options {
-    int64_t buckets = 32, max_distance = 128;
-    double std = 0.02;
-    void describe(Fields& f) {
-      f.integer("buckets", buckets, "kinds of distances, both directions together", 4, 1 << 20);
-      f.integer("max_distance", max_distance, "distance from which all share the last bucket", 2);
-      f.number("std", std, "standard deviation at initialization", 0, 10);
-    }
-  };
+  using Options = T5PositionOptions;
 
   T5Position(Build& build, const Options& options) : options_(options), causal_(build.causal) {
     if (options.max_distance <= options.buckets / (causal_ ? 2 : 4))

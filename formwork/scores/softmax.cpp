@@ -1,6 +1,7 @@
 // Softmax over permitted keys: w_j = exp(l_j) / sum_k exp(l_k). With a cap c, l becomes c tanh(l / c) first
 // (Gemma Team, "Gemma 2: Improving Open Language Models at a Practical Size", 2024).
 #include "formwork/scores/score.h"
+#include "formwork/scores/score_options.h"
 
 namespace formwork {
 
@@ -10,12 +11,7 @@ namespace {
 
 class Softmax final : public Score {
  public:
-  struct Options {
-    double cap = 0;
-    void describe(Fields& f) {
-      f.number("cap", cap, "logits end smoothly at this size; 0: they have no end", 0, 1e6);
-    }
-  };
+  using Options = SoftmaxOptions;
   Softmax(Build&, const Options& options) : cap_(options.cap) {}
   bool is_softmax() const override { return cap_ == 0; }
   Tensor weights(Context&, const Tensor& given, const Tensor& permitted) override {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "formwork/core/tensor.h"
+#include "formwork/core/wildcard.h"
 
 namespace formwork {
 
@@ -25,8 +26,6 @@ class TapNames {
  private:
   std::vector<std::string> names_;
 };
-
-bool matches(const std::string& pattern, const std::string& name);  // glob with '*'
 
 struct TapEvent {
   Slot slot;

@@ -1,5 +1,6 @@
 // Looped wiring (Dehghani et al., 2018): inner layers repeated with the same weights. The choice "loops" of
 // a pass may stop earlier; visit numbers of the taps count repetitions.
+#include "formwork/wiring/layer_options.h"
 #include "formwork/wiring/wiring.h"
 
 namespace formwork {
@@ -7,14 +8,7 @@ namespace {
 
 class Looped final : public Wiring {
  public:
-  struct Options {
-    int64_t times = 2;
-    std::vector<PartSpec> layers;
-    void describe(Fields& f) {
-      f.integer("times", times, "repetitions", 1, 1024);
-      f.parts("layers", layers, "wiring", "the layers that are repeated");
-    }
-  };
+  using Options = LoopedOptions;
 
   Looped(Build& build, const Options& options) : times_(options.times), out_(build.in) {
     if (options.layers.empty()) fail("{}: a looped wiring needs layers", build.path());

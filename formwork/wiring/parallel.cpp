@@ -63,13 +63,7 @@ class ParallelStep final : public ResidualStep {
 
 class Parallel final : public Wiring {
  public:
-  struct Options : LayerOptions {
-    bool separate_norms = false;
-    void describe(Fields& f) {
-      LayerOptions::describe(f);
-      f.flag("separate_norms", separate_norms, "the channel mixer reads a norm of its own");
-    }
-  };
+  using Options = ParallelOptions;
   Parallel(Build& build, const Options& options) : out_(build.in) {
     if (!options.mixer || !options.channel || options.cross)
       fail("{}: parallel wiring joins one token mixer and one channel mixer", build.path());

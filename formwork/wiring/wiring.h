@@ -9,23 +9,9 @@
 #include "formwork/linear/linear_map.h"
 #include "formwork/mixers/token_mixer.h"
 #include "formwork/norms/norm.h"
+#include "formwork/wiring/layer_options.h"
 
 namespace formwork {
-
-// What every residual wiring joins; absent parts leave the stream as it is.
-struct LayerOptions {
-  PartSpec mixer, cross, channel, norm = "rms_norm";
-  double dropout = 0, drop_path = 0;
-  void describe(Fields& f) {
-    f.part("mixer", mixer, "mixers", "token mixer", true);
-    f.part("cross", cross, "mixers", "token mixer over another stream, after the first", true);
-    f.part("channel", channel, "channels", "channel mixer", true);
-    f.part("norm", norm, "norms", "norm of each sub-block");
-    f.number("dropout", dropout, "dropout on each sub-block's output", 0, 1);
-    f.number("drop_path", drop_path, "probability of skipping a sub-block for a row (stochastic depth)", 0,
-             1);
-  }
-};
 
 // A step of the flattened stack; `loop` counts repetitions of a looped wiring.
 struct Step {

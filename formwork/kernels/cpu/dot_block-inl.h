@@ -8,6 +8,7 @@
 #endif
 
 #include <algorithm>
+#include <type_traits>
 
 #include "formwork/kernels/cpu/math-inl.h"
 #include "hwy/cache_control.h"
@@ -49,9 +50,9 @@ HWY_INLINE void sum_each(D d, const VecOf<D>* v, LaneOf<D>* to) {
   }
 }
 
-// Adds the products of the next min(left, lanes) values.
-template <int kA, int kB, class D, class T>
-HWY_INLINE void add_products(D d, DotRows<T> a, DotRows<T> b, std::int64_t left, VecOf<D>* sums) {
+// Adds the products of the next min(left, lanes) values; b may be stored in a narrower type.
+template <int kA, int kB, class D, class T, class Stored>
+HWY_INLINE void add_products(D d, DotRows<T> a, DotRows<Stored> b, std::int64_t left, VecOf<D>* sums) {
   VecOf<D> right[kB];
   FORMWORK_UNROLL for (int j = 0; j < kB; ++j) right[j] = load_some(d, b.data + j * b.stride, left);
   FORMWORK_UNROLL for (int i = 0; i < kA; ++i) {
@@ -68,8 +69,9 @@ inline constexpr int kDotRoom = kA* kB + static_cast<int>(hn::MaxLanes(hn::Scala
 // to[i * kB + j] = sum over n of a[i] b[j], kA rows by kB, the sums in registers; every one is added up in
 // the same order whatever kA and kB are. Meanwhile, where `next` is not null, it is fetched as b is read:
 // rows of b that follow, which the processor's own prefetching does not reach beyond a page.
-template <int kA, int kB, class T>
-HWY_INLINE void dot_block(std::int64_t n, DotRows<T> a, DotRows<T> b, const T* next, T* to) {
+template <int kA, int kB, class T, class Stored = T>
+HWY_INLINE void dot_block(std::int64_t n, DotRows<T> a, DotRows<Stored> b,
+                          const std::type_identity_t<Stored>* next, T* to) {
   const hn::ScalableTag<T> d;
   constexpr int kLanes = static_cast<int>(hn::MaxLanes(hn::ScalableTag<T>()));
   VecOf<decltype(d)> sums[kA * kB];

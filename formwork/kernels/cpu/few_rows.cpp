@@ -13,13 +13,7 @@
 #ifndef FORMWORK_KERNELS_CPU_FEW_ROWS_TYPES
 #define FORMWORK_KERNELS_CPU_FEW_ROWS_TYPES
 namespace formwork {
-// Shapes and operands; y and x keep their row strides `out` and `in`.
-struct FewRows {
-  std::int64_t rows, in, out;
-  const float *x, *w, *bias;
-  float* y;
-};
-using FewRowsKernel = void (*)(const FewRows&, std::int64_t first, std::int64_t last);
+using RowsKernel = void (*)(const RowsProduct&, std::int64_t first, std::int64_t last);
 }  // namespace formwork
 #endif
 
@@ -33,30 +27,35 @@ constexpr int kRegisters = HWY_TARGET <= HWY_AVX3 ? 32 : 16;
 constexpr int kMostRows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
 constexpr int outputs_at_once(int rows) { return std::min(8, (kRegisters - 1) / (rows + 1)); }
 
-template <int kRows, int kOut>
-HWY_INLINE void few_rows_block(const FewRows& p, std::int64_t row, std::int64_t first) {
-  const float* w = p.w + first * p.in;
+template <int kRows, int kOut, class W>
+HWY_INLINE void few_rows_block(const RowsProduct& p, std::int64_t row, std::int64_t first) {
+  const W* w = static_cast<const W*>(p.w) + first * p.in;
   float sums[kDotRoom<float, kRows, kOut>];
-  dot_block<kRows, kOut, float>(p.in, {p.x + row * p.in, p.in}, {w, p.in}, w + kOut * p.in, sums);
+  dot_block<kRows, kOut, float, W>(p.in, {p.x + row * p.x_stride, p.x_stride}, {w, p.in}, w + kOut * p.in,
+                                   sums);
   for (int r = 0; r < kRows; ++r)
-    for (int o = 0; o < kOut; ++o)
-      p.y[(row + r) * p.out + first + o] = sums[r * kOut + o] + (p.bias ? p.bias[first + o] : 0);
+    for (int o = 0; o < kOut; ++o) {
+      float& y = p.y[(row + r) * p.y_stride + first + o];
+      const float value = sums[r * kOut + o] + (p.bias ? p.bias[first + o] : 0);
+      y = p.add ? y + value : value;
+    }
 }
 
 // Outputs [first, last) of kRows rows.
-template <int kRows>
-HWY_NOINLINE void few_rows_outputs(const FewRows& p, std::int64_t row, std::int64_t first,
+template <int kRows, class W>
+HWY_NOINLINE void few_rows_outputs(const RowsProduct& p, std::int64_t row, std::int64_t first,
                                    std::int64_t last) {
   constexpr int kOut = outputs_at_once(kRows);
-  for (; first + kOut <= last; first += kOut) few_rows_block<kRows, kOut>(p, row, first);
-  for (; first < last; ++first) few_rows_block<kRows, 1>(p, row, first);
+  for (; first + kOut <= last; first += kOut) few_rows_block<kRows, kOut, W>(p, row, first);
+  for (; first < last; ++first) few_rows_block<kRows, 1, W>(p, row, first);
 }
 
 // `last` - `first` are outputs whose weights stay in the second cache from one group of rows to the next.
-void few_rows_range(const FewRows& p, std::int64_t first, std::int64_t last) {
+template <class W>
+void few_rows_range(const RowsProduct& p, std::int64_t first, std::int64_t last) {
   std::int64_t row = 0;
-  for (; row + kMostRows <= p.rows; row += kMostRows) few_rows_outputs<kMostRows>(p, row, first, last);
-  const auto rest = [&]<int kRows>() HWY_ATTR { few_rows_outputs<kRows>(p, row, first, last); };
+  for (; row + kMostRows <= p.rows; row += kMostRows) few_rows_outputs<kMostRows, W>(p, row, first, last);
+  const auto rest = [&]<int kRows>() HWY_ATTR { few_rows_outputs<kRows, W>(p, row, first, last); };
   switch (p.rows - row) {
     case 1:
       return rest.template operator()<1>();
@@ -79,7 +78,24 @@ void few_rows_range(const FewRows& p, std::int64_t first, std::int64_t last) {
   }
 }
 
-FewRowsKernel few_rows_kernel() { return &few_rows_range; }
+RowsKernel few_rows_kernel(WeightType type) {
+  if (type == WeightType::bfloat16) return &few_rows_range<bfloat16>;
+  return type == WeightType::float16 ? &few_rows_range<hwy::float16_t> : &few_rows_range<float>;
+}
+
+template <class W>
+void widen_values(std::int64_t count, const void* stored, float* y) {
+  const hn::ScalableTag<float> d;
+  const std::int64_t lanes = hn::Lanes(d);
+  for (std::int64_t i = 0; i < count; i += lanes)
+    store_some(d, load_some(d, static_cast<const W*>(stored) + i, count - i), y + i, count - i);
+}
+
+using WidenKernel = void (*)(std::int64_t, const void*, float*);
+WidenKernel widen_kernel(WeightType type) {
+  if (type == WeightType::bfloat16) return &widen_values<bfloat16>;
+  return type == WeightType::float16 ? &widen_values<hwy::float16_t> : &widen_values<float>;
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace formwork
@@ -89,15 +105,25 @@ HWY_AFTER_NAMESPACE();
 namespace formwork {
 
 HWY_EXPORT(few_rows_kernel);
+HWY_EXPORT(widen_kernel);
+
+void rows_product(const RowsProduct& product) {
+  if (product.rows == 0) return;
+  const RowsKernel range = HWY_DYNAMIC_DISPATCH(few_rows_kernel)(product.type);
+  // About 128 KiB of weights, in whole groups of outputs for every number of rows that is one pass.
+  const std::int64_t out = product.out, values = product.type == WeightType::float32 ? 32768 : 65536;
+  const std::int64_t chunk = 24 * std::max<std::int64_t>(1, values / (24 * product.in + 1));
+  parallel_tasks((out + chunk - 1) / chunk,
+                 [&](std::int64_t i) { range(product, i * chunk, std::min(out, (i + 1) * chunk)); });
+}
+
+void widen(WeightType type, std::int64_t count, const void* stored, float* y) {
+  HWY_DYNAMIC_DISPATCH(widen_kernel)(type)(count, stored, y);
+}
 
 void few_rows_linear(std::int64_t rows, std::int64_t in, std::int64_t out, const float* x, const float* w,
                      const float* bias, float* y) {
-  const FewRows product{rows, in, out, x, w, bias, y};
-  const FewRowsKernel range = HWY_DYNAMIC_DISPATCH(few_rows_kernel)();
-  // About 128 KiB of weights, in whole groups of outputs for every number of rows that is one pass.
-  const std::int64_t chunk = 24 * std::max<std::int64_t>(1, 32768 / (24 * in + 1));
-  parallel_tasks((out + chunk - 1) / chunk,
-                 [&](std::int64_t i) { range(product, i * chunk, std::min(out, (i + 1) * chunk)); });
+  rows_product({rows, in, out, x, in, w, WeightType::float32, bias, y, out});
 }
 
 }  // namespace formwork

@@ -24,6 +24,22 @@ struct Int4Weight {
 void int4_linear(const float* x, int64_t rows, int64_t stride, const Int4Weight& weight, const float* bias,
                  float* y);
 
+// The same for weights that are multiplied again and again, without asking for memory: `prepared` once, and
+// for each call x turned into runs, [rows, prepared.padded]. Rows of y are `y_stride` apart; with `add`, y is
+// added to. A row's result does not depend on the others.
+struct Int4Rows;
+struct Int4Call {
+  const float* x;
+  int64_t rows, x_stride;
+  float* turned;      // [rows, padded], scratch
+  const float* bias;  // [O] or null
+  float* y;
+  int64_t y_stride;
+  bool add;
+};
+Int4Rows int4_prepared(const Int4Weight& weight);
+void int4_product(const Int4Rows& weight, const Int4Call& call);
+
 // values [count, I]: the rows of W from `first` on. Many rows of x multiply by these in parts.
 void int4_dequantize(const Int4Weight& weight, int64_t first, int64_t count, float* values);
 

@@ -36,9 +36,11 @@ HWY_INLINE void values(D d, const Grid<D>& grid, const uint8_t* codes, hn::Vec<D
 }
 
 // kRows rows of x, [kRows, padded] with each run of 2 L inputs as L even ones and then L odd ones (L lanes),
-// against kOutputs rows of W from output o: y [kRows][w.outputs].
+// against kOutputs rows of W from output o, from row n of the call on.
 template <int kLanes, int kRows, int kOutputs>
-void tile(const float* x, const Int4Rows& w, int64_t o, const float* bias, float* y) {
+void tile(const Int4Rows& w, const Int4Call& call, int64_t n, int64_t o) {
+  const float* x = call.turned + n * w.padded;
+  float* y = call.y + n * call.y_stride;
   const hn::CappedTag<float, kLanes> d;
   using D = hn::CappedTag<float, kLanes>;
   const int64_t lanes = hn::Lanes(d);
@@ -64,25 +66,27 @@ void tile(const float* x, const Int4Rows& w, int64_t o, const float* bias, float
       }
     }
   for (int r = 0; r < kRows; ++r)
-    for (int j = 0; j < kOutputs; ++j)
-      y[r * w.outputs + o + j] = hn::GetLane(hn::SumOfLanes(d, sum[r][j])) + (bias ? bias[o + j] : 0.0f);
+    for (int j = 0; j < kOutputs; ++j) {
+      const float value = hn::GetLane(hn::SumOfLanes(d, sum[r][j])) + (call.bias ? call.bias[o + j] : 0.0f);
+      float& to = y[r * call.y_stride + o + j];
+      to = call.add ? to + value : value;
+    }
 }
 
 template <int kLanes, int kOutputs>
-void strip(const float* x, int64_t rows, const Int4Rows& w, int64_t o, const float* bias, float* y) {
+void strip(const Int4Rows& w, const Int4Call& call, int64_t o) {
   int64_t n = 0;
-  for (; n + 4 <= rows; n += 4) tile<kLanes, 4, kOutputs>(x + n * w.padded, w, o, bias, y + n * w.outputs);
-  for (; n < rows; ++n) tile<kLanes, 1, kOutputs>(x + n * w.padded, w, o, bias, y + n * w.outputs);
+  for (; n + 4 <= call.rows; n += 4) tile<kLanes, 4, kOutputs>(w, call, n, o);
+  for (; n < call.rows; ++n) tile<kLanes, 1, kOutputs>(w, call, n, o);
 }
 
 // Outputs that share the reading of x: as many as the registers hold beside their sums for 4 rows.
 template <int kLanes>
-void outputs_with(const float* x, int64_t rows, const Int4Rows& w, int64_t begin, int64_t end,
-                  const float* bias, float* y) {
+void outputs_with(const Int4Rows& w, const Int4Call& call, int64_t begin, int64_t end) {
   constexpr int together = hn::MaxLanes(hn::CappedTag<float, kLanes>()) == 16 ? 4 : 2;
   int64_t o = begin;
-  for (; o + together <= end; o += together) strip<kLanes, together>(x, rows, w, o, bias, y);
-  for (; o < end; ++o) strip<kLanes, 1>(x, rows, w, o, bias, y);
+  for (; o + together <= end; o += together) strip<kLanes, together>(w, call, o);
+  for (; o < end; ++o) strip<kLanes, 1>(w, call, o);
 }
 
 template <int kLanes>
@@ -115,11 +119,10 @@ int64_t run_lanes(int64_t group) {
   return hn::Lanes(hn::CappedTag<float, 4>());
 }
 
-void multiply(const float* x, int64_t rows, const Int4Rows& w, int64_t begin, int64_t end, const float* bias,
-              float* y) {
-  if (w.group % 32 == 0) return outputs_with<16>(x, rows, w, begin, end, bias, y);
-  if (w.group % 16 == 0) return outputs_with<8>(x, rows, w, begin, end, bias, y);
-  return outputs_with<4>(x, rows, w, begin, end, bias, y);
+void multiply(const Int4Rows& w, const Int4Call& call, int64_t begin, int64_t end) {
+  if (w.group % 32 == 0) return outputs_with<16>(w, call, begin, end);
+  if (w.group % 16 == 0) return outputs_with<8>(w, call, begin, end);
+  return outputs_with<4>(w, call, begin, end);
 }
 
 void dequantize(const Int4Rows& w, int64_t first, int64_t count, float* out) {
@@ -140,36 +143,43 @@ HWY_EXPORT(run_lanes);
 HWY_EXPORT(multiply);
 HWY_EXPORT(dequantize);
 
-static std::vector<float> even_then_odd(const float* x, int64_t rows, int64_t stride, const Int4Rows& w,
-                                        int64_t lanes) {
-  std::vector<float> turned(rows * w.padded);
-  for (int64_t n = 0; n < rows; ++n)
+// Every run of 2 L inputs as its L even ones and then its L odd ones; zeros behind the last input.
+static void turn_runs(const Int4Rows& w, const Int4Call& call) {
+  const int64_t lanes = HWY_DYNAMIC_DISPATCH(run_lanes)(w.group);
+  for (int64_t n = 0; n < call.rows; ++n) {
+    const float* x = call.x + n * call.x_stride;
+    float* turned = call.turned + n * w.padded;
+    std::fill(turned + w.inputs / (2 * lanes) * 2 * lanes, turned + w.padded, 0.0f);
     for (int64_t i = 0; i < w.inputs; i += 2 * lanes) {
       const int64_t count = std::min(2 * lanes, w.inputs - i);
-      for (int64_t k = 0; k < count; ++k)
-        turned[n * w.padded + i + k % 2 * lanes + k / 2] = x[n * stride + i + k];
+      for (int64_t k = 0; k < count; ++k) turned[i + k % 2 * lanes + k / 2] = x[i + k];
     }
-  return turned;
+  }
 }
 
-static Int4Rows checked(const Int4Weight& w) {
+Int4Rows int4_prepared(const Int4Weight& w) {
   if (w.group < 8 || w.group % 8 != 0)
     fail("int4: expected a group that is a multiple of 8, found {}", w.group);
   return {w, 2 * HWY_DYNAMIC_DISPATCH(run_lanes)(w.group)};
 }
 
-void int4_linear(const float* x, int64_t rows, int64_t stride, const Int4Weight& weight, const float* bias,
-                 float* y) {
-  const auto w = checked(weight);
-  const int64_t lanes = HWY_DYNAMIC_DISPATCH(run_lanes)(w.group);
-  const auto turned = even_then_odd(x, rows, stride, w, lanes);
+void int4_product(const Int4Rows& w, const Int4Call& call) {
+  if (call.rows == 0) return;
+  turn_runs(w, call);
   parallel_for(0, w.outputs, 64, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(multiply)(turned.data(), rows, w, begin, end, bias, y);
+    HWY_DYNAMIC_DISPATCH(multiply)(w, call, begin, end);
   });
 }
 
+void int4_linear(const float* x, int64_t rows, int64_t stride, const Int4Weight& weight, const float* bias,
+                 float* y) {
+  const auto w = int4_prepared(weight);
+  std::vector<float> turned(static_cast<size_t>(rows * w.padded));
+  int4_product(w, {x, rows, stride, turned.data(), bias, y, w.outputs, false});
+}
+
 void int4_dequantize(const Int4Weight& weight, int64_t first, int64_t count, float* values) {
-  const auto w = checked(weight);
+  const auto w = int4_prepared(weight);
   parallel_for(first, first + count, 16, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(dequantize)(w, begin, end - begin, values + (begin - first) * w.inputs);
   });

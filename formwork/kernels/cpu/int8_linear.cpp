@@ -31,18 +31,22 @@ template <class Finish>
 void each_block(const Product& p, const Finish& finish) {
   const auto kernel = block_kernel(p.kernel);
   if (!kernel.multiply) fail("int8: this processor lacks the instructions of the kernel that was asked for");
+  // Kept from call to call: a step of decoding must not ask for memory.
+  thread_local std::vector<int32_t> prepared;
   const int64_t step = rows_at_once(p.inputs), blocks = (p.outputs + kInt8Block - 1) / kInt8Block;
   for (int64_t first = 0; first < p.rows; first += step) {
-    Int8Rows rows{p.x + first * p.inputs, std::min(step, p.rows - first), p.inputs, {}};
+    Int8Rows rows{p.x + first * p.inputs, std::min(step, p.rows - first), p.inputs, std::move(prepared)};
     kernel.prepare(rows);
     parallel_for(0, blocks, 4, [&](int64_t begin, int64_t end) {
-      std::vector<int32_t> sums(rows.rows * kInt8Block);
+      thread_local std::vector<int32_t> sums;
+      sums.resize(static_cast<size_t>(rows.rows * kInt8Block));
       for (int64_t block = begin; block < end; ++block) {
         const int64_t output = block * kInt8Block, width = std::min(kInt8Block, p.outputs - output);
         kernel.multiply(rows, p.w + output * p.inputs, width, sums.data());
         finish(first, rows.rows, output, width, sums.data());
       }
     });
+    prepared = std::move(rows.prepared);
   }
 }
 

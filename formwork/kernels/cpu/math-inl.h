@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "formwork/kernels/cpu/bfloat16.h"
 #include "hwy/contrib/math/math-inl.h"
@@ -71,6 +72,23 @@ HWY_INLINE void store_some(D d, VecOf<D> v, bfloat16* p, std::int64_t left) {
   const auto chosen = hn::IfThenElse(hn::RebindMask(words, hn::IsNaN(v)), quiet, rounded);
   const auto upper = hn::And(hn::ShiftRight<16>(chosen), hn::Set(words, 0xFFFF));
   store_some(halves, hn::DemoteTo(halves, upper), reinterpret_cast<std::uint16_t*>(p), left);
+}
+
+// float16 and int8 as lanes of float.
+template <class D>
+HWY_INLINE VecOf<D> load_some(D d, const hwy::float16_t* p, std::int64_t left) {
+  const hn::Rebind<hwy::float16_t, D> halves;
+  const hn::Rebind<std::uint16_t, D> words;
+  const auto bits = load_some(words, reinterpret_cast<const std::uint16_t*>(p), left);
+  return hn::PromoteTo(d, hn::BitCast(halves, bits));
+}
+
+template <class D>
+  requires std::is_same_v<LaneOf<D>, float>
+HWY_INLINE VecOf<D> load_some(D d, const std::int8_t* p, std::int64_t left) {
+  const hn::Rebind<std::int8_t, D> bytes;
+  const hn::RebindToSigned<D> words;
+  return hn::ConvertTo(d, hn::PromoteTo(words, load_some(bytes, p, left)));
 }
 
 template <class D>

@@ -16,6 +16,7 @@ __attribute__((weak)) int omp_get_max_threads();
 __attribute__((weak)) int omp_get_thread_num();
 __attribute__((weak)) int omp_get_num_threads();
 __attribute__((weak)) int omp_in_parallel();
+__attribute__((weak)) void omp_set_num_threads(int);
 }
 
 namespace formwork {
@@ -43,8 +44,11 @@ bool has_openmp() {
   return GOMP_parallel && omp_get_max_threads && omp_get_thread_num && omp_get_num_threads && omp_in_parallel;
 }
 
+std::atomic<std::int64_t> pool_threads{0};  // 0: as many as the processor has
+
 ParallelPool& pool() {
-  static ParallelPool instance(std::max(1u, std::thread::hardware_concurrency()));
+  static ParallelPool instance(pool_threads > 0 ? pool_threads.load()
+                                                : std::max(1u, std::thread::hardware_concurrency()));
   return instance;
 }
 
@@ -55,6 +59,11 @@ void openmp_body(void* data) {
 }
 
 }  // namespace
+
+void set_parallel_threads(std::int64_t threads) {
+  pool_threads = std::max<std::int64_t>(1, threads);
+  if (omp_set_num_threads) omp_set_num_threads(static_cast<int>(pool_threads));
+}
 
 std::int64_t parallel_threads() {
   if (has_openmp()) return omp_in_parallel() ? 1 : omp_get_max_threads();

@@ -25,6 +25,10 @@ class RangeFunction {
 // Threads that parallel_for may use from here: 1 inside another parallel loop.
 std::int64_t parallel_threads();
 
+// How many threads loops use from now on, at least 1; in a process without OpenMP to be called before the
+// first loop, since the pool keeps its size.
+void set_parallel_threads(std::int64_t threads);
+
 // Calls fn(first, last) on disjoint ranges that cover [begin, end), each of at least `grain` items but the
 // last. The ranges run at once on several threads; the first exception is thrown again here.
 void parallel_for(std::int64_t begin, std::int64_t end, std::int64_t grain, RangeFunction fn);

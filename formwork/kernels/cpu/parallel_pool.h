@@ -1,5 +1,7 @@
-// A small persistent pool of threads, for processes that bring no OpenMP runtime.
+// A small persistent pool of threads, for processes that bring no OpenMP runtime. Its threads stay awake for
+// a while after each loop, since a step of decoding is a hundred short ones.
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -22,13 +24,17 @@ class ParallelPool {
 
  private:
   void work(std::int64_t index);
+  void await_round(std::int64_t seen);
+  void await_workers();
 
   std::vector<std::thread> workers_;
   std::mutex in_use_, mutex_;
   std::condition_variable start_, done_;
   const std::function<void(std::int64_t)>* task_ = nullptr;
-  std::int64_t count_ = 0, pending_ = 0, round_ = 0;
-  bool stop_ = false;
+  std::int64_t count_ = 0;
+  // Every worker answers every round, so that what a round is may be written without a lock between two.
+  std::atomic<std::int64_t> round_{0}, pending_{0}, sleepers_{0};
+  std::atomic<bool> waiting_{false}, stop_{false};
 };
 
 }  // namespace formwork

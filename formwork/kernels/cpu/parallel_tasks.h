@@ -4,11 +4,13 @@
 #pragma once
 #include <algorithm>
 #include <atomic>
-#include <memory>
 
 #include "formwork/kernels/cpu/parallel.h"
 
 namespace formwork {
+
+// Threads that share out tasks; more would only wait for memory. Their runs stand on the stack.
+inline constexpr std::int64_t kMostTaskThreads = 256;
 
 // Calls fn(i) once for each i in [0, count), several at once.
 template <class F>
@@ -17,12 +19,12 @@ void parallel_tasks(std::int64_t count, const F& fn) {
     std::atomic<std::int64_t> next;
     std::int64_t end;
   };
-  const std::int64_t threads = std::min(count, parallel_threads());
+  const std::int64_t threads = std::min({count, parallel_threads(), kMostTaskThreads});
   if (threads <= 1) {
     for (std::int64_t i = 0; i < count; ++i) fn(i);
     return;
   }
-  const auto runs = std::make_unique<Run[]>(static_cast<std::size_t>(threads));
+  Run runs[kMostTaskThreads];
   for (std::int64_t t = 0; t < threads; ++t)
     runs[t].next = count * t / threads, runs[t].end = count * (t + 1) / threads;
   parallel_for(0, threads, 1, [&](std::int64_t first, std::int64_t last) {

@@ -2,6 +2,7 @@
 // with a trained low-rank update: y = W x + (alpha / r) B A x + b, A [r, in] as a linear map begins, B [out,
 // r] zero.
 #include "formwork/linear/linear_map.h"
+#include "formwork/linear/map_options.h"
 #include "formwork/linear/product.h"
 
 namespace formwork {
@@ -19,19 +20,7 @@ LinearNeed without_bias(LinearNeed need) {
 
 class Lora final : public LinearMap {
  public:
-  struct Options {
-    int64_t rank = 8;
-    double alpha = 16, dropout = 0;
-    PartSpec base = "dense";
-    bool train_bias = false;
-    void describe(Fields& f) {
-      f.integer("rank", rank, "inner width of the update", 1, 65536);
-      f.number("alpha", alpha, "the update is multiplied by alpha / rank", 0, 1e6);
-      f.number("dropout", dropout, "on the update's input, in training", 0, 1);
-      f.part("base", base, "linear", "representation of the frozen map");
-      f.flag("train_bias", train_bias, "train the bias too");
-    }
-  };
+  using Options = LoraOptions;
 
   Lora(Build& build, const LinearNeed& need, const Options& options)
       : LinearMap(build, need), options_(options) {

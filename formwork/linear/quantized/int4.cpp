@@ -3,6 +3,7 @@
 #include "formwork/linear/quantized/int4.h"
 
 #include "formwork/kernels/cpu/int4.h"
+#include "formwork/linear/map_options.h"
 #include "formwork/linear/stored.h"
 
 namespace formwork {
@@ -78,13 +79,7 @@ void multiply_in_parts(const Tensor& x, const Int4Weight& weight, const Tensor& 
 
 class Int4Linear final : public LinearMap {
  public:
-  struct Options {
-    int64_t group = 64;
-    void describe(Fields& f) {
-      f.integer("group", group, "inputs that share a scale, a multiple of 8; fewer in a last group", 8,
-                65536);
-    }
-  };
+  using Options = Int4Options;
 
   Int4Linear(Build& build, const LinearNeed& need, const Options& options)
       : LinearMap(build, need), group_(options.group) {

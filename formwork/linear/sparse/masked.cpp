@@ -3,6 +3,7 @@
 // of m); W is rebuilt once a pass, differentiable in them.
 #include "formwork/linear/sparse/masked.h"
 
+#include "formwork/linear/map_options.h"
 #include "formwork/linear/product.h"
 #include "formwork/linear/stored.h"
 
@@ -71,16 +72,7 @@ class Scatter final : public Source {
 
 class MaskedLinear final : public LinearMap {
  public:
-  struct Options {
-    std::string pattern = "unstructured";
-    int64_t kept = 0, n = 2, m = 4;
-    void describe(Fields& f) {
-      f.choice("pattern", pattern, {"unstructured", "n_of_m"}, "which entries may be kept");
-      f.integer("kept", kept, "unstructured: number of kept entries; 0: half of them");
-      f.integer("n", n, "n of m: kept entries of every m neighbours", 1, 256);
-      f.integer("m", m, "n of m: neighbours along the inputs", 1, 256);
-    }
-  };
+  using Options = MaskedOptions;
 
   MaskedLinear(Build& build, const LinearNeed& need, const Options& options) : LinearMap(build, need) {
     require_single(build, need, "masked");

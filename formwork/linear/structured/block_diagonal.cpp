@@ -1,6 +1,7 @@
 // Block-diagonal linear map: inputs and outputs are cut into n blocks, and block k of the output sees block k
 // of the input alone: y_k = x_k W_k^T + b_k, W_k [out / n, in / n]. A grouped 1x1 convolution is the same
 // map.
+#include "formwork/linear/map_options.h"
 #include "formwork/linear/stored.h"
 
 namespace formwork {
@@ -8,10 +9,7 @@ namespace {
 
 class BlockDiagonal final : public LinearMap {
  public:
-  struct Options {
-    int64_t blocks = 2;
-    void describe(Fields& f) { f.integer("blocks", blocks, "divides inputs and outputs", 1, 1 << 20); }
-  };
+  using Options = BlockDiagonalOptions;
 
   BlockDiagonal(Build& build, const LinearNeed& need, const Options& options)
       : LinearMap(build, need), blocks_(options.blocks) {

@@ -1,0 +1,39 @@
+# formwork-runtime: what ships. A static library that knows no LibTorch, and formwork-run, one static binary.
+# Everything is compiled apart from the full program, without LibTorch's folders, so that none can creep in.
+
+# The wheel's {fmt} headers alone: a link to its folder in a place of its own.
+set(FORMWORK_FMT ${CMAKE_BINARY_DIR}/fmt_headers)
+file(MAKE_DIRECTORY ${FORMWORK_FMT})
+file(CREATE_LINK ${LIBTORCH}/include/fmt ${FORMWORK_FMT}/fmt SYMBOLIC)
+
+file(GLOB_RECURSE FORMWORK_RUNTIME_SOURCES CONFIGURE_DEPENDS formwork/runtime/*.cpp formwork/text/*.cpp
+  formwork/kernels/cpu/int4*.cpp formwork/kernels/cpu/int8*.cpp formwork/kernels/cpu/parallel*.cpp)
+foreach(name cached_attention elementwise few_rows norm_rms rotary)
+  list(APPEND FORMWORK_RUNTIME_SOURCES formwork/kernels/cpu/${name}.cpp)
+endforeach()
+foreach(name axis error factory file fmt json name_hash options sources spec wildcard)
+  list(APPEND FORMWORK_RUNTIME_SOURCES formwork/core/${name}.cpp)
+endforeach()
+list(APPEND FORMWORK_RUNTIME_SOURCES formwork/interop/safetensors_header.cpp formwork/interop/safetensors_sax.cpp
+  formwork/linear/quantized/int8_options.cpp formwork/models/tower_options.cpp
+  formwork/positions/rotary_scaling.cpp)
+
+add_library(formwork-runtime STATIC ${FORMWORK_RUNTIME_SOURCES})
+target_include_directories(formwork-runtime PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_include_directories(formwork-runtime SYSTEM PUBLIC ${FORMWORK_FMT})
+target_link_libraries(formwork-runtime PUBLIC nlohmann_json::nlohmann_json Threads::Threads)
+target_compile_options(formwork-runtime PRIVATE -ffunction-sections -fdata-sections)
+target_precompile_headers(formwork-runtime PRIVATE formwork/runtime/precompiled.h)
+
+# Parts register themselves, so a program must take the whole library in and then drop what nothing reaches.
+add_library(formwork_runtime_whole INTERFACE)
+target_link_libraries(formwork_runtime_whole INTERFACE
+  -Wl,--whole-archive formwork-runtime -Wl,--no-whole-archive -Wl,--gc-sections)
+target_include_directories(formwork_runtime_whole INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
+
+add_executable(formwork-run cli/run/formwork_run.cpp)
+target_link_libraries(formwork-run PRIVATE formwork_runtime_whole CLI11::CLI11)
+target_include_directories(formwork-run SYSTEM PRIVATE ${FORMWORK_FMT})
+if(NOT FORMWORK_SANITIZE)
+  target_link_options(formwork-run PRIVATE -static)
+endif()

@@ -1,0 +1,61 @@
+// Token by token: a model, the states of some sequences, and working memory that is allocated once.
+//
+// What a sequence gives does not depend on the others, on how its tokens are cut into calls, or on how many
+// calls share a pass: every sum has one order.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "formwork/runtime/model.h"
+
+namespace formwork::runtime {
+
+struct SessionOptions {
+  StateOptions state;
+  int64_t most_rows = 128;  // tokens of a pass; more are cut into several
+};
+
+// Tokens to add to a sequence; at least one.
+struct Append {
+  int64_t row;
+  std::span<const int64_t> ids;
+};
+
+class Session {
+ public:
+  Session(const Model& model, const SessionOptions& options);
+
+  // Adds tokens to sequences, each at most once. Logits [appends.size(), outputs] of the last token of each,
+  // valid until the next call. An Error leaves the sequences as they were.
+  const float* append(std::span<const Append> appends);
+  // The same, with logits [count, outputs] of every token of one sequence written to `logits`.
+  void append_all(const Append& append, float* logits);
+
+  int64_t length(int64_t row) const { return lengths_[static_cast<size_t>(row)]; }
+  int64_t rows() const { return static_cast<int64_t>(lengths_.size()); }
+  // Forgets all but the first `tokens` tokens of a sequence.
+  void truncate(int64_t row, int64_t tokens);
+  // Sequence i is from now on a copy of what sequence rows[i] was.
+  void select(const std::vector<int64_t>& rows);
+
+  const Model& model() const { return model_; }
+  int64_t bytes() const;  // of states and working memory
+
+ private:
+  void check(std::span<const Append> appends) const;
+  int64_t fill(std::span<const Append> appends, std::vector<int64_t>& taken);
+  void run_pass();
+  void measure();
+
+  const Model& model_;
+  Arena arena_;
+  std::vector<std::unique_ptr<State>> states_;
+  std::vector<int64_t> lengths_, ids_, positions_, taken_;
+  std::vector<Sequence> sequences_;
+  Floats stream_, spare_;
+  std::vector<float> logits_;
+  Stream now_{};
+  int64_t pass_rows_ = 0;
+};
+
+}  // namespace formwork::runtime

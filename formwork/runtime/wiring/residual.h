@@ -1,0 +1,65 @@
+// One residual sub-block, body and shortcut; wirings differ in where its norms stand.
+#pragma once
+#include "formwork/runtime/wiring/wiring.h"
+
+namespace formwork::runtime {
+
+class ResidualStep : public Step {
+ public:
+  std::unique_ptr<State> make_state(const StateOptions& options) const override {
+    return body_->make_state(options);
+  }
+  const Axis& out() const { return out_; }
+
+ protected:
+  // Finds the stream's axis after this step; `scope` becomes the step's own.
+  ResidualStep(Scope& scope, const LayerOptions& options);
+  void set_body(const Scope& scope, const PartSpec& mixer, const PartSpec& channel);
+  std::unique_ptr<Norm> make_norm(const Scope& scope, const std::string& name, const Axis& axis) const;
+  // y (+)= body(x).
+  void body(Pass& pass, State* state, In x, Out y) const { body_->run(pass, state, x, y); }
+  // The stream becomes what goes past the body.
+  void shortcut(Pass& pass, Stream& stream) const;
+  // The norm of rows, in a buffer of the pass.
+  static float* normed(Pass& pass, const Norm& norm, const float* x, int64_t width);
+
+ private:
+  LayerOptions options_;
+  Axis out_;
+  std::unique_ptr<LinearMap> shortcut_;
+  std::unique_ptr<Layer> body_;
+};
+
+// A wiring that makes one step of type S for each of mixer and channel.
+template <class S>
+class ResidualWiring final : public Wiring {
+ public:
+  struct Options : LayerOptions {};
+  ResidualWiring(Scope& scope, const Options& options) : out_(scope.in) {
+    if (options.cross) refuse(scope.at("cross").path(), "token mixer", options.cross.type, {});
+    add(scope, "mixer", options, options.mixer, {});
+    add(scope, "channel", options, {}, options.channel);
+  }
+  std::vector<const Step*> steps() const override {
+    std::vector<const Step*> list;
+    for (const auto& step : steps_) list.push_back(step.get());
+    return list;
+  }
+  Axis out() const override { return out_; }
+
+ private:
+  void add(const Scope& scope, const char* name, const LayerOptions& options, const PartSpec& mixer,
+           const PartSpec& channel) {
+    Scope child = scope.at(name);
+    if (!child.resolve(mixer ? mixer : channel)) return;
+    child.in = child.out = out_;
+    auto step = std::make_unique<S>(child, options, mixer, channel);
+    out_ = step->out();
+    steps_.push_back(std::move(step));
+  }
+
+  Axis out_;
+  std::vector<std::unique_ptr<ResidualStep>> steps_;
+};
+
+}  // namespace formwork::runtime
