@@ -1,4 +1,5 @@
 // The norms of formwork/norms, by the same names.
+#include <algorithm>
 #include <cmath>
 
 #include "formwork/kernels/cpu/norm.h"
@@ -87,9 +88,25 @@ class BatchNormPart final : public Norm {
   const float *scale_, *shift_;
 };
 
+class IdentityPart final : public Norm {
+ public:
+  struct Options {
+    void describe(Fields&) {}
+  };
+  IdentityPart(Scope& scope, const Options&) : width_(scope.in.size) {}
+  void run(int64_t rows, const float* x, float* y, float*) const override {
+    if (x != y) std::copy_n(x, rows * width_, y);
+  }
+
+ private:
+  int64_t width_;
+};
+
 FORMWORK_PART(Norm, RmsNormPart, "rms_norm", "divide by the root mean square, then a gain");
 FORMWORK_PART(Norm, LayerNormPart, "layer_norm", "subtract the mean, divide by the deviation, gain and bias");
 FORMWORK_PART(Norm, BatchNormPart, "batch_norm", "each channel by its running mean and deviation");
+
+FORMWORK_PART(Norm, IdentityPart, "identity", "x as it is");
 
 }  // namespace
 }  // namespace formwork::runtime
