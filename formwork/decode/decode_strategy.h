@@ -13,8 +13,8 @@ struct DecodeRequest {
   int64_t tokens = 1;           // at most so many new ones a row
   std::optional<int64_t> stop;  // the token that ends a row; it is kept in the row's result
   uint64_t seed = 0;
-  bool plain = false;  // leave the runtime's fast path alone
   Record source = {};  // what an encoder-decoder reads: input_ids and attention_mask of its rows
+  bool plain = false;  // leave the runtime's fast path alone
 };
 
 struct Continuation {
