@@ -27,6 +27,7 @@ class RecurrentMemory final : public State {
     }
     return r.values.data();
   }
+  float* now(int64_t row) { return rows_[static_cast<size_t>(row)].values.data(); }
   void select(const std::vector<int64_t>& rows) override {
     std::vector<Row> chosen;
     for (const int64_t row : rows) chosen.push_back(rows_[static_cast<size_t>(row)]);
