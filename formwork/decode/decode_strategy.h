@@ -65,6 +65,9 @@ class Decoder {
   Tensor logits_;
 };
 
+// Why the runtime does not take this model; empty where it does.
+std::string why_plain(const Model& model, const DecodeRequest& request);
+
 // A strategy that chooses one token a row and step from what the model says, row by row independently.
 class TokenByToken : public DecodeStrategy {
  public:
