@@ -39,11 +39,13 @@ class RecurrentMemory final : public State {
       r = fresh();
       return;
     }
-    for (auto& snapshot : r.past)
-      if (snapshot.tokens == tokens) {
-        r.values = snapshot.values;
-        return;
-      }
+    bool found = false;
+    for (auto& snapshot : r.past) {
+      if (snapshot.tokens == tokens) r.values = snapshot.values, found = true;
+      // What came after happened to a sequence that is no more.
+      if (snapshot.tokens >= tokens) snapshot.tokens = -1;
+    }
+    if (found) return;
     fail("recurrent state: what it was after {} tokens is not kept (raise 'reversible')", tokens);
   }
   int64_t bytes() const override {
