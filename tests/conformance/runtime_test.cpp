@@ -69,7 +69,7 @@ bool agrees(Model& model, std::string& reason) {
 Json decoder_of(const Json& layer, const Json& more = Json::object()) {
   Json whole = {{"mixer", {{"type", "attention"}, {"heads", 2}}},
                 {"channel", {{"type", "mlp"}, {"hidden", 8}}}};
-  whole.update(layer);
+  if (!layer.is_null()) whole.update(layer);
   Json model = {{"type", "decoder"}, {"vocab", kVocab}, {"width", kWidth}};
   model["layers"] = {{"repeat", 2}, {"pattern", Json::array({whole})}};
   model.update(more);
