@@ -15,12 +15,15 @@ struct Arguments {
   bool json = false;
 };
 
-Json settings_in_force(const Arguments& arguments, const PartSpec& strategy, bool draws) {
+// `why_plain`: why the runtime does not decode this model; empty where it does.
+Json settings_in_force(const Arguments& arguments, const PartSpec& strategy, bool draws,
+                       const std::string& why_plain) {
   Json settings = {{"model", arguments.model},
                    {"tokens", arguments.tokens},
                    {"decode", Registry<DecodeStrategy>::in_force(strategy)}};
   if (draws) settings["seed"] = arguments.seed;
   if (!arguments.stop.empty()) settings["stop"] = arguments.stop;
+  if (!why_plain.empty()) settings["plain path because"] = why_plain;
   return settings;
 }
 
@@ -81,11 +84,12 @@ void run(const CLI::App& command, const Arguments& arguments) {
   const auto made = strategy->decode(*model, request).front();
   const auto text = tokenizer->decode(made.tokens);
   if (!arguments.json) return fmt::print("{}{}\n", arguments.prompt, text);
-  const Json row = {{"prompt", arguments.prompt},
-                    {"text", text},
-                    {"tokens", made.tokens.size()},
-                    {"log probability", made.log_probability},
-                    {"settings", settings_in_force(arguments, spec, strategy->draws())}};
+  const Json row = {
+      {"prompt", arguments.prompt},
+      {"text", text},
+      {"tokens", made.tokens.size()},
+      {"log probability", made.log_probability},
+      {"settings", settings_in_force(arguments, spec, strategy->draws(), why_plain(*model, request))}};
   fmt::print("{}\n", Json::array({row}).dump(2, ' ', false, Json::error_handler_t::replace));
 }
 

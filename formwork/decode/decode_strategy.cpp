@@ -44,6 +44,12 @@ Decoder::Decoder(Model& model, const DecodeRequest& request) : model_(model), ct
 
 Decoder::~Decoder() = default;
 
+std::string why_plain(const Model& model, const DecodeRequest& request) {
+  std::string reason;
+  FastPath::make(model, state_options(model, request), reason);
+  return reason;
+}
+
 void Decoder::read(const Tensor& ids) {
   logits_ = fast_ ? fast_->append(ids)
                   : model_.append(ctx_, {{"input_ids", ids}}, state_).at("logits").select(1, -1);

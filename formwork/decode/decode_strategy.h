@@ -13,8 +13,8 @@ struct DecodeRequest {
   int64_t tokens = 1;           // at most so many new ones a row
   std::optional<int64_t> stop;  // the token that ends a row; it is kept in the row's result
   uint64_t seed = 0;
-  bool plain = false;  // leave the runtime's fast path alone
   Record source = {};  // what an encoder-decoder reads: input_ids and attention_mask of its rows
+  bool plain = false;  // leave the runtime's fast path alone
 };
 
 struct Continuation {
@@ -64,6 +64,9 @@ class Decoder {
   ModelState state_;  // where there is no fast path
   Tensor logits_;
 };
+
+// Why the runtime does not take this model; empty where it does.
+std::string why_plain(const Model& model, const DecodeRequest& request);
 
 // A strategy that chooses one token a row and step from what the model says, row by row independently.
 class TokenByToken : public DecodeStrategy {

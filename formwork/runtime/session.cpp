@@ -110,6 +110,7 @@ void Session::truncate(int64_t row, int64_t tokens) {
   if (row < 0 || row >= rows()) fail("truncate: sequence {} of {}", row, rows());
   auto& length = lengths_[static_cast<size_t>(row)];
   if (tokens < 0 || tokens > length) fail("truncate: expected 0 to {} tokens, found {}", length, tokens);
+  if (tokens == length) return;
   for (const auto& state : states_)
     if (state) state->truncate(row, tokens);
   length = tokens;

@@ -26,7 +26,7 @@ class Session {
   Session(const Model& model, const SessionOptions& options);
 
   // Adds tokens to sequences, each at most once. Logits [appends.size(), outputs] of the last token of each,
-  // valid until the next call. An Error leaves the sequences as they were.
+  // valid until the next call. Tokens outside the vocabulary leave the sequences as they were.
   const float* append(std::span<const Append> appends);
   // The same, with logits [count, outputs] of every token of one sequence written to `logits`.
   void append_all(const Append& append, float* logits);

@@ -39,6 +39,31 @@ TEST(FewRows, ARowDoesNotDependOnItsNeighbours) {
   });
 }
 
+TEST(RowsProduct, TakesNarrowWeightsStridesAndAddsUp) {
+  at::manual_seed(4);
+  for_every_target([] {
+    for (const auto& [type, stored] : {std::pair{WeightType::float32, at::kFloat},
+                                       {WeightType::bfloat16, at::kBFloat16},
+                                       {WeightType::float16, at::kHalf}})
+      for (auto [rows, in, out] : {std::tuple{1, 7, 5}, {3, 33, 18}, {37, 130, 61}}) {
+        const auto x = at::randn({rows, in + 3}), w = at::randn({out, in}).to(stored),
+                   bias = at::randn({out});
+        const auto y = at::randn({rows, out + 2}), before = y.clone();
+        RowsProduct call{rows, in, out, raw<float>(x), in + 3, w.const_data_ptr(), type, raw<float>(bias)};
+        call.y = raw<float>(y), call.y_stride = out + 2, call.add = true;
+        rows_product(call);
+        const auto wide = w.to(at::kDouble), part = x.narrow(1, 0, in).to(at::kDouble);
+        const auto expected =
+            before.to(at::kDouble).narrow(1, 0, out) + at::linear(part, wide, bias.to(at::kDouble));
+        expect_near<float>(y.narrow(1, 0, out), expected, "y");
+        EXPECT_TRUE(y.narrow(1, out, 2).equal(before.narrow(1, out, 2))) << "written beyond a row";
+        auto value = at::empty({in}, at::kFloat);
+        widen(type, in, w.const_data_ptr(), raw<float>(value));
+        EXPECT_TRUE(value.equal(w[0].to(at::kFloat)));
+      }
+  });
+}
+
 // Several tasks, whatever thread takes them.
 TEST(FewRows, TwoThreadsGiveWhatOneGives) {
   at::manual_seed(3);

@@ -23,8 +23,8 @@ struct RowsProduct {
   const void* w;
   WeightType type;
   const float* bias;
-  float* y;
-  std::int64_t y_stride;
+  float* y = nullptr;
+  std::int64_t y_stride = 0;
   bool add = false;
 };
 

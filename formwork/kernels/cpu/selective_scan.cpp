@@ -2,7 +2,7 @@
 #define HWY_TARGET_INCLUDE "formwork/kernels/cpu/selective_scan.cpp"
 #include "formwork/kernels/cpu/selective_scan.h"
 
-#include <ATen/Parallel.h>
+#include "formwork/kernels/cpu/parallel.h"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 
 #include "formwork/core/error.h"
@@ -131,7 +131,7 @@ template <class T>
 void selective_scan_forward(const SelectiveScanInput<T>& in, T* y, T* final_state, T* borders) {
   check(in);
   const int64_t groups = (in.channels + 63) / 64;
-  at::parallel_for(0, in.batch * groups, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, in.batch * groups, 1, [&](int64_t begin, int64_t end) {
     if constexpr (std::is_same_v<T, float>)
       HWY_DYNAMIC_DISPATCH(scan_tasks_f32)(in, begin, end, y, final_state, borders);
     else

@@ -64,6 +64,7 @@ void KvCache::truncate(int64_t index, int64_t tokens) {
   Row& row = rows_[static_cast<size_t>(index)];
   const int64_t left = blocks_for(tokens),
                 seen = window_ > 0 ? std::max<int64_t>(0, tokens - window_ + 1) : 0;
+  if (tokens == 0) row.kept = 0;
   if (row.kept > 0 && seen / kCacheBlock < row.kept)
     fail("key-value cache: {} tokens are too far back for a window of {} with {} kept (raise 'reversible')",
          tokens, window_, reversible_);

@@ -27,6 +27,7 @@ class RecurrentMemory final : public State {
     }
     return r.values.data();
   }
+  float* now(int64_t row) { return rows_[static_cast<size_t>(row)].values.data(); }
   void select(const std::vector<int64_t>& rows) override {
     std::vector<Row> chosen;
     for (const int64_t row : rows) chosen.push_back(rows_[static_cast<size_t>(row)]);
@@ -38,11 +39,13 @@ class RecurrentMemory final : public State {
       r = fresh();
       return;
     }
-    for (auto& snapshot : r.past)
-      if (snapshot.tokens == tokens) {
-        r.values = snapshot.values;
-        return;
-      }
+    bool found = false;
+    for (auto& snapshot : r.past) {
+      if (snapshot.tokens == tokens) r.values = snapshot.values, found = true;
+      // What came after happened to a sequence that is no more.
+      if (snapshot.tokens >= tokens) snapshot.tokens = -1;
+    }
+    if (found) return;
     fail("recurrent state: what it was after {} tokens is not kept (raise 'reversible')", tokens);
   }
   int64_t bytes() const override {

@@ -36,7 +36,7 @@ class ResidualWiring final : public Wiring {
  public:
   struct Options : LayerOptions {};
   ResidualWiring(Scope& scope, const Options& options) : out_(scope.in) {
-    if (options.cross) refuse(scope.at("cross").path(), "token mixer", options.cross.type, {});
+    if (options.cross) fail("{}: a second token mixer has no runtime form", scope.at("cross").path());
     add(scope, "mixer", options, options.mixer, {});
     add(scope, "channel", options, {}, options.channel);
   }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 
+#include "formwork/decode/fast_path.h"
 #include "formwork/models/model_io.h"
 #include "formwork/transforms/compare/memory_use.h"
 
@@ -35,6 +36,13 @@ void decode(Model& model, int64_t tokens) {
   auto ctx = model.make_context();
   StateOptions options;
   options.capacity = tokens;
+  options.dtype = model.inventory().dtype;
+  std::string reason;
+  if (const auto fast = FastPath::make(model, options, reason)) {
+    const auto one = at::zeros({1, 1}, at::kLong);
+    for (int64_t i = 0; i < tokens; ++i) fast->append(one);
+    return;
+  }
   auto state = model.make_state(ctx, {}, options);
   const Record one = {{"input_ids", at::zeros({1, 1}, at::kLong)}};
   for (int64_t i = 0; i < tokens; ++i) model.append(ctx, one, state);

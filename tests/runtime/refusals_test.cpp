@@ -1,0 +1,49 @@
+// A part without a runtime form is refused by its path and name.
+#include "runtime/fixtures.h"
+
+namespace formwork {
+namespace {
+
+std::string reason_for(const Json& spec) {
+  const auto model = build_model(Spec::from_json(spec, "test"), 3, at::kFloat);
+  std::string reason;
+  StateOptions options;
+  EXPECT_EQ(FastPath::make(*model, options, reason), nullptr) << spec.dump();
+  return reason;
+}
+
+TEST(Refusals, NameThePathAndThePart) {
+  EXPECT_EQ(reason_for(small_spec(R"({"type": "convolution"})"))
+                .find("layers.0.mixer: token mixer 'convolution' has no runtime form; those that have: "),
+            0u);
+  EXPECT_EQ(reason_for(small_spec(R"({"type": "attention", "heads": 4, "score": "saturated"})")),
+            "layers.0.mixer.score: score 'saturated' has no runtime form; those that have: softmax");
+  auto spec = small_spec();
+  spec["linear"] = {{"layers.1.channel.down", {{"type", "int8"}, {"scheme", "zeropoint-vector"}}}};
+  EXPECT_EQ(reason_for(spec),
+            "layers.1.channel.down: 'int8' with scheme 'zeropoint-vector' has no runtime form; 'vector' and "
+            "'absmax-row' have");
+  spec = small_spec();
+  spec["attach"] = {{"layers.0.mixer.out", {{"type", "adapter"}, {"width", 4}}}};
+  EXPECT_EQ(reason_for(spec), "attach: the part on 'layers.0.mixer.out' has no runtime form");
+}
+
+TEST(Refusals, SayWhereATensorDoesNotFit) {
+  const auto spec = Spec::from_json(small_spec(), "test");
+  runtime::Tensors tensors;
+  EXPECT_EQ(error_of([&] { runtime::Model(spec, tensors); }),
+            "'embed.weight': no such tensor among the model's weights");
+  tensors["embed.weight"] = {runtime::Dtype::float32, {29, 31}, nullptr};
+  EXPECT_EQ(error_of([&] { runtime::Model(spec, tensors); }),
+            "'embed.weight': expected shape [29, 32], found [29, 31]");
+}
+
+TEST(Refusals, ADoubleModelIsDecodedPlainly) {
+  const auto model = build_model(Spec::from_json(small_spec(), "test"), 3, at::kDouble);
+  DecodeRequest request;
+  request.prompt = at::zeros({1, 2}, at::kLong);
+  EXPECT_EQ(Decoder(*model, request).why_plain(), "the runtime computes in float32, this model in Double");
+}
+
+}  // namespace
+}  // namespace formwork
