@@ -96,9 +96,13 @@ Attempt try_config(const Json& wanted, const std::string& name, Json config, con
 }
 
 Attempt try_family(const Json& wanted, const std::string& name) {
-  Json config = Registry<Family>::make(name)->config(wanted);
-  if (config.is_null()) return {nullptr, fmt::format("family '{}' has another form", name)};
-  return try_config(wanted, name, std::move(config), nullptr);
+  Json config;
+  try {
+    config = Registry<Family>::make(name)->config(wanted);
+  } catch (const Json::exception&) {
+    // It asked for an option that the parts of this model do not have.
+  }
+  return config.is_null() ? Attempt{} : try_config(wanted, name, std::move(config), nullptr);
 }
 
 // The family's own config where the model still is what it was read as; or the first family that can.

@@ -71,8 +71,11 @@ void save_model(const Model& model, const std::string& folder) {
   std::filesystem::create_directories(folder);
   write_safetensors(folder + "/model.safetensors", model_tensors(model));
   auto spec = model.spec();
-  if (const auto tokenizer = spec.meta.value("tokenizer", Json()); tokenizer.is_string())
-    spec.meta["tokenizer"] = Json::parse(read_file(tokenizer.get<std::string>()));
+  if (const auto own = spec.meta.find("tokenizer"); own != spec.meta.end() && own->is_string()) {
+    const std::filesystem::path from = own->get<std::string>(), to = folder + "/tokenizer.json";
+    if (std::error_code none; !std::filesystem::equivalent(from, to, none)) write_atomically(to, read_file(from));
+    spec.meta.erase("tokenizer");
+  }
   write_atomically(folder + "/formwork.json", spec.to_json().dump(2) + "\n");
 }
 

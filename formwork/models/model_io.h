@@ -17,7 +17,7 @@ TensorMap model_tensors(const Model& model);
 // shapes are errors that name them and `where`.
 void load_tensors(Model& model, const TensorMap& tensors, const std::string& where);
 
-// A tokenizer that the Spec's meta names by its file is written into it.
+// A tokenizer that the Spec's meta names by its file is copied beside the model.
 void save_model(const Model& model, const std::string& folder);
 
 // Whether there is a model with weights at `path`.

@@ -28,8 +28,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind, int64_t vocab
 std::shared_ptr<const Tokenizer> find_tokenizer(Json& meta, const std::string& kind, int64_t vocab,
                                                 const std::function<std::string()>& train,
                                                 const std::vector<std::string>& special) {
-  if (const auto own = meta.value("tokenizer", Json()); own.is_string())
-    return load_tokenizer(own.get<std::string>());
+  if (const auto own = meta.find("tokenizer"); own != meta.end() && own->is_string())
+    return load_tokenizer(own->get<std::string>());
   if (meta.contains("tokenizer"))
     return tokenizer_from_json(nlohmann::json::parse(meta["tokenizer"].dump()), "the model's tokenizer");
   if (meta.contains("symbols"))

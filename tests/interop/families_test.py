@@ -155,7 +155,7 @@ def check(name):
         model.save_pretrained(folder, **sharded)
         inputs = inputs_of(name, model)
         logits, real = reference(name, model, inputs)
-        assert logits[real].std() > 0.1, f"the logits say little: deviation {logits[real].std()}"
+        assert logits[real].std() > 0.03, f"the logits say little: deviation {logits[real].std()}"
         single = gap(ours(folder, inputs, work, "float32"), logits, real)
         assert single < 1e-4, f"float32: logits differ by {single}"
         wide = in_double(name, model)

@@ -25,7 +25,6 @@ TEST(WeightOps, AreUndoneBitForBit) {
   expect_undone(weight_op::interleaved_heads(2, 5), {at::randn({30, 3})});
   expect_undone(weight_op::interleaved_heads(2, 5), {at::randn({30})});
   expect_undone(weight_op::stacked(2, 2, weight_op::concatenated({2, 2})), {b, c, c + 1, b + 1});
-  expect_undone(weight_op::then(weight_op::transposed(), weight_op::reshaped({12}, {3, 4})), {a});
   auto padded = at::randn({5, 3});
   padded.narrow(0, 0, 2).zero_();
   expect_undone(weight_op::without_first_rows(2), {padded});

@@ -22,11 +22,11 @@ const std::set<std::string>& harmless() {
       "decoder_layerdrop", "layerdrop", "summary_activation", "summary_first_dropout",
       "summary_proj_to_labels", "summary_type", "summary_use_proj", "use_return_dict", "tokenizer_class",
       "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "is_encoder_decoder",
-      "transformers.js_config", "is_llama_config", "unsloth_version", "quantization_config_note",
+      "transformers.js_config", "is_llama_config", "unsloth_version",
       "directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers",
       "pooler_size_per_head", "pooler_type", "tie_encoder_decoder", "torchscript", "pruned_heads",
       "chunk_size_feed_forward", "output_router_logits", "router_aux_loss_coef", "n_ctx", "model_max_length",
-      "max_sequence_length", "extra_gated_prompt", "static_position_embeddings", "normalize_before_note"};
+      "max_sequence_length", "extra_gated_prompt", "static_position_embeddings"};
   return keys;
 }
 
@@ -153,6 +153,9 @@ namespace {
 
 Json scaling_of(const Config& rope, const std::string& kind, int64_t context) {
   if (kind == "default") return "none";
+  const std::vector<std::string> known = {"default", "linear", "dynamic", "yarn", "llama3"};
+  if (std::find(known.begin(), known.end(), kind) == known.end())
+    fail_unknown(rope.where() + ": rotary scaling", kind, known);
   Json scaling = {{"type", kind}, {"factor", rope.number("factor")}};
   if (kind == "linear") return scaling;
   if (kind == "dynamic") {
@@ -164,9 +167,6 @@ Json scaling_of(const Config& rope, const std::string& kind, int64_t context) {
     for (const char* key : {"low_freq_factor", "high_freq_factor"}) scaling[key] = rope.number(key);
     return scaling;
   }
-  if (kind != "yarn")
-    fail_unknown(rope.where() + ": rotary scaling", kind,
-                 {"default", "linear", "dynamic", "yarn", "llama3"});
   for (const char* key : {"beta_fast", "beta_slow", "attention_factor"})
     if (rope.has(key)) scaling[key] = rope.number(key);
   rope.require("truncate", true, "the ramp of YaRN runs between whole pairs here");

@@ -13,7 +13,7 @@ class DistilBert final : public Family {
   }
 
   Spec spec(const Config& config, const std::string& architecture) const override {
-    config.skip({"sinusoidal_pos_embds", "tie_weights_"});  // positions are stored either way
+    config.skip({"sinusoidal_pos_embds"});  // positions are stored either way
     BertSizes sizes;
     sizes.width = config.integer("dim"), sizes.layers = config.integer("n_layers");
     sizes.heads = config.integer("n_heads"), sizes.hidden = config.integer("hidden_dim");

@@ -133,18 +133,23 @@ std::string first_difference(const Json& wanted, const Json& found, const std::s
     const auto text = value.is_object() ? value.value("type", Json("{...}")).dump() : value.dump();
     return text.size() > 60 ? text.substr(0, 57) + "..." : text;
   };
-  if (wanted.is_object() && found.is_object()) {
-    // Of parts of two types only the type counts.
-    if (wanted.value("type", Json()) == found.value("type", Json()))
-      for (const auto& [key, value] : wanted.items()) {
-        const auto inner = first_difference(value, found.value(key, Json()), path.empty() ? key : path + "." + key);
-        if (!inner.empty()) return inner;
-      }
-  } else if (wanted.is_array() && found.is_array() && wanted.size() == found.size()) {
+  // Equal objects may list their keys in another order. Of parts of two types only the type counts.
+  if (wanted.is_object() && found.is_object() && wanted.value("type", Json()) == found.value("type", Json())) {
+    Json keys = wanted;
+    keys.update(found);
+    for (const auto& [key, value] : keys.items()) {
+      const auto inner = first_difference(wanted.value(key, Json()), found.value(key, Json()),
+                                          path.empty() ? key : path + "." + key);
+      if (!inner.empty()) return inner;
+    }
+    return "";
+  }
+  if (wanted.is_array() && found.is_array() && wanted.size() == found.size()) {
     for (size_t i = 0; i < wanted.size(); ++i) {
       const auto inner = first_difference(wanted[i], found[i], fmt::format("{}[{}]", path, i));
       if (!inner.empty()) return inner;
     }
+    return "";
   }
   return fmt::format("{}: {}, not {}", path, brief(wanted), brief(found));
 }

@@ -19,7 +19,7 @@ class MambaFamily final : public Family {
     config.skip({"residual_in_fp32", "rescale_prenorm_residual", "use_mambapy", "use_associative_scan",
                  "time_step_floor", "time_step_init_scheme", "time_step_max", "time_step_min",
                  "time_step_scale", "d_inner", "d_model", "n_layer", "fused_add_norm", "rms_norm", "ssm_cfg",
-                 "pad_vocab_size_multiple", "num_hidden_layers_"});
+                 "pad_vocab_size_multiple"});
     const int64_t width = config.integer("hidden_size");
     const double expand = config.number("expand", 2);
     const int64_t inner = config.integer("intermediate_size", std::llround(expand * static_cast<double>(width)));

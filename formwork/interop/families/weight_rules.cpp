@@ -71,11 +71,6 @@ WeightOp stacked(int64_t count, size_t inputs, WeightOp each) {
           }};
 }
 
-WeightOp then(WeightOp first, WeightOp second) {
-  return {[=](const std::vector<Tensor>& theirs) { return second.join({first.join(theirs)}); },
-          [=](const Tensor& ours) { return first.split(second.split(ours).at(0)); }};
-}
-
 }  // namespace weight_op
 
 bool WeightRules::has(const std::string& ours) const {

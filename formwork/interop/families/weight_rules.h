@@ -28,7 +28,6 @@ WeightOp reshaped(std::vector<int64_t> ours, std::vector<int64_t> theirs);
 WeightOp interleaved_heads(int64_t heads, int64_t width);
 // Ours [n, ...]: a bank; theirs: for each of the n entries what `each` joins from `inputs` tensors.
 WeightOp stacked(int64_t count, size_t inputs, WeightOp each);
-WeightOp then(WeightOp first, WeightOp second);      // ours = second(first(theirs)), both of one tensor
 }  // namespace weight_op
 
 struct WeightRule {
