@@ -86,6 +86,10 @@ void add_spec_argument(CLI::App& command, std::string& spec) {
       ->required();
 }
 
+void add_model_argument(CLI::App& command, std::string& model) {
+  command.add_option("model", model, "a model: Formwork's folder, or one of Hugging Face")->required();
+}
+
 void add_json_flag(CLI::App& command, bool& json) {
   command.add_flag("--json", json, "print an array with one object a row");
 }
@@ -145,7 +149,7 @@ Json TaskChoice::in_force() const { return Registry<Task>::in_force(spec()); }
 Spec find_spec(const std::string& name) {
   const auto known = built_in_spec_names();
   if (std::find(known.begin(), known.end(), name) != known.end()) return built_in_spec(name);
-  if (std::filesystem::is_directory(name)) return Spec::from_file(name + "/formwork.json");
+  if (std::filesystem::is_directory(name) || holds_model(name)) return read_spec(name);
   if (std::filesystem::exists(name)) return Spec::from_file(name);
   fail_unknown("Spec (a JSON file, or built-in)", name, known);
 }

@@ -37,6 +37,8 @@ void refuse_without_effect(const CLI::App& command, const std::vector<std::strin
 
 // Adds the positional SPEC, as find_spec takes it.
 void add_spec_argument(CLI::App& command, std::string& spec);
+// Adds the positional MODEL, as load_model takes it.
+void add_model_argument(CLI::App& command, std::string& model);
 // Adds --json, as every command has it that prints a table.
 void add_json_flag(CLI::App& command, bool& json);
 

@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "formwork/core/file.h"
+#include "formwork/interop/hugging_face.h"
 #include "formwork/transforms/transform.h"
 
 namespace formwork::cli {
@@ -50,6 +51,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
   const auto result = transform->apply(model, data);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   save_model(*result.model, arguments.out);
+  copy_companions(arguments.model, arguments.out);
   const Json row = {{"model", arguments.out},
                     {"method", arguments.method},
                     {"parameters before", model->parameter_count()},
@@ -76,7 +78,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
 void add(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("compress", "make a model smaller by one method");
-  command->add_option("model", arguments->model, "a model folder")->required();
+  add_model_argument(*command, arguments->model);
   offer(command->add_option("method", arguments->method, "a transform; see `formwork list transforms`"),
         names_of_kind("transforms"))
       ->required();

@@ -35,7 +35,7 @@ void run(const Arguments& arguments) {
 void add(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("eval", "measure a model on a task");
-  command->add_option("model", arguments->model, "a model folder")->required();
+  add_model_argument(*command, arguments->model);
   arguments->task.add_to(*command);
   add_options<EvaluateOptions>(*command, arguments->options);
   add_json_flag(*command, arguments->json);

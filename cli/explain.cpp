@@ -50,7 +50,7 @@ void run(const Arguments& arguments) {
 void add(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("explain", "look inside a model with a probe");
-  command->add_option("model", arguments->model, "a model folder")->required();
+  add_model_argument(*command, arguments->model);
   offer(command->add_option("probe", arguments->probe, "a probe; see `formwork list probes`"),
         names_of_kind("probes"))
       ->required();

@@ -26,14 +26,13 @@ void run(const Arguments& arguments) {
     fail("--dtype: expected float32 or float64, found '{}'", arguments.dtype);
   const auto dtype = arguments.dtype == "float64" ? at::kDouble : at::kFloat;
   const auto cast = [&](const Tensor& x) { return x.is_floating_point() ? x.to(dtype) : x; };
-  auto model = build_model(find_spec(arguments.spec), 0, dtype);
+  const bool whole = arguments.weights.empty() && holds_model(arguments.spec);
+  auto model = whole ? load_model(arguments.spec, dtype) : build_model(find_spec(arguments.spec), 0, dtype);
   if (dtype == at::kDouble) require_float64(*model);
-  const bool trained = std::filesystem::exists(arguments.spec + "/model.safetensors");
-  const std::string weights = arguments.weights.empty() && trained ? arguments.spec : arguments.weights;
-  if (!weights.empty()) {
+  if (!arguments.weights.empty()) {
     TensorMap tensors;
-    for (const auto& [name, tensor] : read_safetensors(weights)) tensors[name] = cast(tensor);
-    load_tensors(*model, tensors, weights);
+    for (const auto& [name, tensor] : read_safetensors(arguments.weights)) tensors[name] = cast(tensor);
+    load_tensors(*model, tensors, arguments.weights);
   }
   Record inputs;
   for (const auto& [name, tensor] : read_safetensors(arguments.inputs)) inputs[name] = cast(tensor);

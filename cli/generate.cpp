@@ -9,6 +9,7 @@ namespace {
 
 struct Arguments {
   std::string model, prompt, strategy = "greedy", stop;
+  std::vector<int64_t> ids;
   std::vector<std::string> options;
   int64_t tokens = 200, seed = 0;
   bool json = false;
@@ -31,21 +32,52 @@ std::optional<int64_t> stop_token(const Tokenizer& tokenizer, const std::string&
   return ids[0];
 }
 
+// An encoder-decoder reads the prompt with its encoder; its decoder begins with a token of its own.
+void set_prompt(DecodeRequest& request, const Model& model, const std::vector<int64_t>& ids) {
+  request.prompt = at::tensor(ids, at::kLong).unsqueeze(0);
+  if (model.spec().model.type != "encoder_decoder") return;
+  const Json start = model.spec().meta.value(Json::json_pointer("/hugging_face/config/decoder_start_token_id"), Json());
+  if (!start.is_number_integer())
+    fail("generate: expected a decoder_start_token_id in the model's config, found {}", start.dump());
+  request.source = {{"input_ids", request.prompt}};
+  request.prompt = at::full({1, 1}, start.get<int64_t>(), at::kLong);
+}
+
+// What was made from token ids, without a tokenizer.
+void run_on_ids(const Arguments& arguments, const PartSpec& spec, const DecodeStrategy& strategy, Model& model,
+                DecodeRequest request) {
+  set_prompt(request, model, arguments.ids);
+  const auto made = strategy.decode(model, request).front();
+  if (!arguments.json) return fmt::print("{}\n", fmt::join(made.tokens, " "));
+  const Json row = {{"prompt ids", arguments.ids},
+                    {"ids", made.tokens},
+                    {"tokens", made.tokens.size()},
+                    {"log probability", made.log_probability},
+                    {"settings", settings_in_force(arguments, spec, strategy.draws())}};
+  fmt::print("{}\n", Json::array({row}).dump(2));
+}
+
 void run(const CLI::App& command, const Arguments& arguments) {
+  if (arguments.prompt.empty() == arguments.ids.empty())
+    fail("generate: expected a prompt, as --prompt TEXT or as --ids NUMBERS");
   const PartSpec spec(arguments.strategy, parse_pairs(arguments.options, "--set"));
   const auto strategy = Registry<DecodeStrategy>::make(spec);
   if (!strategy->draws())
     refuse_without_effect(command, {"--seed"}, fmt::format("'{}' draws nothing", arguments.strategy));
   auto model = load_model(arguments.model);
+  DecodeRequest request;
+  request.tokens = arguments.tokens;
+  request.seed = static_cast<uint64_t>(arguments.seed);
+  if (!arguments.ids.empty()) {
+    refuse_without_effect(command, {"--stop"}, "it is text, and --ids has no tokenizer");
+    return run_on_ids(arguments, spec, *strategy, *model, std::move(request));
+  }
   Json meta = model->spec().meta;
   const auto tokenizer = find_tokenizer(meta, "byte", 256, [] { return std::string(); });
   const auto ids = tokenizer->encode(arguments.prompt);
   if (ids.empty()) fail("generate: the prompt has no tokens");
-  DecodeRequest request;
-  request.prompt = at::tensor(ids, at::kLong).unsqueeze(0);
-  request.tokens = arguments.tokens;
+  set_prompt(request, *model, ids);
   request.stop = stop_token(*tokenizer, arguments.stop);
-  request.seed = static_cast<uint64_t>(arguments.seed);
   const auto made = strategy->decode(*model, request).front();
   const auto text = tokenizer->decode(made.tokens);
   if (!arguments.json) return fmt::print("{}{}\n", arguments.prompt, text);
@@ -60,8 +92,11 @@ void run(const CLI::App& command, const Arguments& arguments) {
 void add(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("generate", "continue a prompt");
-  command->add_option("model", arguments->model, "a model folder")->required();
-  command->add_option("--prompt", arguments->prompt, "text to continue")->required();
+  add_model_argument(*command, arguments->model);
+  auto* prompt = command->add_option("--prompt", arguments->prompt, "text to continue");
+  command->add_option("--ids", arguments->ids, "token ids to continue instead, \"5,7,11\"; prints ids")
+      ->delimiter(',')
+      ->excludes(prompt);
   command->add_option("--tokens", arguments->tokens, "tokens to make")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 24));

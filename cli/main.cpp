@@ -11,6 +11,7 @@ namespace {
 const std::vector<std::pair<std::string, std::vector<std::string>>>& groups() {
   static const std::vector<std::pair<std::string, std::vector<std::string>>> table = {
       {"Make and use models", {"train", "eval", "generate", "forward"}},
+      {"Exchange models", {"import", "export"}},
       {"Make models smaller", {"compress", "pareto"}},
       {"Look inside", {"explain"}},
       {"Look up", {"list", "show", "find", "systems"}},

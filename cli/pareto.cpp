@@ -167,7 +167,7 @@ void run(const Arguments& arguments) {
 void add(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("pareto", "compress by every method and compare the results");
-  command->add_option("model", arguments->model, "a model folder")->required();
+  add_model_argument(*command, arguments->model);
   command->add_option("--methods", arguments->methods, "all, or names with commas between")
       ->capture_default_str();
   command->add_option("--report", arguments->report, "an HTML page to write");

@@ -28,7 +28,7 @@ std::shared_ptr<Model> make_model(const std::string& name, const TaskChoice& cho
                                   std::unique_ptr<Task>& task) {
   Spec spec = find_spec(name);
   task = choice.make(spec.meta);
-  if (std::filesystem::exists(name + "/model.safetensors")) return load_model(name);
+  if (holds_model(name)) return load_model(name);
   const Json needs = task->model_needs();
   for (const auto& [key, value] : needs.items()) spec.model.options[key] = value;
   auto model = build_model(spec, seed);

@@ -1,10 +1,12 @@
 #!/bin/bash
-# setup.sh [sanitizers]: installs what is missing: Debian packages through apt-get, and LibTorch from the torch
-# wheel into .venv; for builds with sanitizers also clang's run-time libraries.
+# setup.sh [sanitizers]: installs what is missing: Debian packages through apt-get, LibTorch from the torch wheel and
+# what the tests compare with into .venv; for builds with sanitizers also clang's run-time libraries.
 # With nothing missing it only looks, and takes well under a second. LIBTORCH=DIR uses an existing LibTorch.
 cd "$(dirname "$0")/.."
 source tools/common.sh
 readonly torch_version=2.13.0
+# The tests compare with these; without them those tests say that they were skipped.
+readonly test_packages=(numpy==2.4.6 safetensors==0.8.0 transformers==5.24.0)
 
 # Each line: a Debian package, then programs of which any one makes it unnecessary.
 wanted() {
@@ -84,6 +86,19 @@ install_libtorch() {
       "check the network and disk space, or set LIBTORCH=DIR to an existing LibTorch $torch_version."
 }
 
+install_test_packages() {
+  [ -z "${LIBTORCH:-}" ] || return 0  # no .venv of ours
+  local package name
+  for package in "${test_packages[@]}"; do
+    name=${package%%==*}
+    compgen -G ".venv/lib/python3*/site-packages/$name-${package##*==}.dist-info/RECORD" > /dev/null && continue
+    say "installing ${test_packages[*]} into .venv, for tests"
+    .venv/bin/pip install --progress-bar off "${test_packages[@]}" ||
+      say "pip install ${test_packages[*]} failed: tests that compare with transformers will be skipped"
+    return
+  done
+}
+
 missing=$(missing_packages | xargs)
 [ -z "$missing" ] || install_packages "$missing"
 if [ "${1:-}" = sanitizers ]; then
@@ -91,3 +106,4 @@ if [ "${1:-}" = sanitizers ]; then
   [ -z "$missing" ] || install_packages "$missing"
 fi
 install_libtorch
+install_test_packages

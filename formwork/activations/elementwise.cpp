@@ -1,5 +1,5 @@
 // The elementwise activations of transformers: ReLU, squared ReLU (So et al., 2021), GELU (Hendrycks and
-// Gimpel, 2016; exact and tanh form), SiLU (Elfwing et al., 2017), sigmoid (the gate of GLU), identity.
+// Gimpel, 2016; exact and tanh form), SiLU (Elfwing et al., 2017), sigmoid (the gate of GLU), tanh, identity.
 #include "formwork/activations/activation.h"
 #include "formwork/activations/gated.h"
 
@@ -40,6 +40,7 @@ Tensor gelu(const Tensor& x) { return at::gelu(x); }
 Tensor gelu_tanh(const Tensor& x) { return at::gelu(x, "tanh"); }
 Tensor silu(const Tensor& x) { return at::silu(x); }
 Tensor sigmoid(const Tensor& x) { return at::sigmoid(x); }
+Tensor tanh(const Tensor& x) { return at::tanh(x); }
 Tensor identity(const Tensor& x) { return x; }
 
 using Relu = WithGate<relu, Gate::relu>;
@@ -48,6 +49,7 @@ using Gelu = WithGate<gelu, Gate::gelu>;
 using GeluTanh = Elementwise<gelu_tanh>;
 using Silu = WithGate<silu, Gate::silu>;
 using Sigmoid = WithGate<sigmoid, Gate::sigmoid>;
+using Tanh = Elementwise<tanh>;
 using Identity = Elementwise<identity, Group::invertible>;
 
 FORMWORK_PART(Activation, Relu, "relu", "max(x, 0)");
@@ -56,6 +58,7 @@ FORMWORK_PART(Activation, Gelu, "gelu", "x Phi(x), exact");
 FORMWORK_PART(Activation, GeluTanh, "gelu_tanh", "x Phi(x), tanh approximation");
 FORMWORK_PART(Activation, Silu, "silu", "x sigmoid(x)");
 FORMWORK_PART(Activation, Sigmoid, "sigmoid", "1 / (1 + exp(-x))");
+FORMWORK_PART(Activation, Tanh, "tanh", "(exp(x) - exp(-x)) / (exp(x) + exp(-x))");
 FORMWORK_PART(Activation, Identity, "identity", "x");
 
 }  // namespace

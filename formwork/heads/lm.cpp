@@ -1,4 +1,6 @@
-// Language-model head: logits = x W^T (+ b), W [vocab, D], shared with the embedding when tied.
+// Language-model head: logits = s x W^T (+ b), W [vocab, D], shared with the embedding when tied. With a cap c,
+// the logits l become c tanh(l / c) (Gemma Team, "Gemma 2", 2024); with `project`, x is first mapped to the
+// embedding's own width (Zhang et al., "OPT", 2022).
 #include "formwork/heads/head.h"
 #include "formwork/heads/vocab_map.h"
 
@@ -12,15 +14,51 @@ class LmHead final : public Head {
  public:
   struct Options {
     bool bias = false;
-    void describe(Fields& f) { f.flag("bias", bias, "a bias for each token of the vocabulary"); }
+    double scale = 1, cap = 0;
+    int64_t project = 0;
+    void describe(Fields& f) {
+      f.flag("bias", bias, "a bias for each token of the vocabulary");
+      f.number("scale", scale, "factor on the stream that is read", 0, 1e6);
+      f.number("cap", cap, "logits end smoothly at this size; 0: they have no end", 0, 1e9);
+      f.integer("project", project, "width that the stream is mapped to before; 0: it is read as it is", 0,
+                1 << 20);
+    }
   };
 
-  LmHead(Build& build, const Options& options) : map_(build, build.in, build.input, options.bias) {}
+  LmHead(Build& build, const Options& options) : options_(options) {
+    if (options.project == 0) {
+      map_ = std::make_unique<VocabMap>(build, build.in, build.input, options.bias);
+      return;
+    }
+    const Axis inner = projected(build, options.project);
+    LinearNeed need;
+    need.role = Role::inner, need.in = build.in, need.out = inner, need.input = build.input;
+    need.init = init::normal(0.02);
+    project_ = make_linear(build, "project", need);
+    map_ = std::make_unique<VocabMap>(build, inner, -1, options.bias);
+  }
 
-  void forward(Context& ctx, const Tensor& x, Record& out) override { out["logits"] = map_.forward(ctx, x); }
+  void forward(Context& ctx, const Tensor& x, Record& out) override {
+    auto read = project_ ? project_->forward(ctx, x) : x;
+    if (options_.scale != 1) read = read * options_.scale;
+    auto logits = map_->forward(ctx, read);
+    out["logits"] = options_.cap > 0 ? (logits / options_.cap).tanh() * options_.cap : logits;
+  }
 
  private:
-  VocabMap map_;
+  // The axis that logits are read at: the embedding's where the head is tied.
+  static Axis projected(const Build& build, int64_t width) {
+    if (!build.embedding) return build.axis("inner", width);
+    const Axis inner = build.embedding->need().in.segments.at(0).at(0);
+    if (inner.asked() != width)
+      fail("{}: a tied head maps to the embedding's width {}, found {}", build.path(), inner.asked(), width);
+    build.restrict(inner, Group::orthogonal, "the embedding's matrix is read and written");
+    return inner;
+  }
+
+  Options options_;
+  std::unique_ptr<LinearMap> project_;
+  std::unique_ptr<VocabMap> map_;
 };
 
 FORMWORK_PART(Head, LmHead, "lm", "logits over the vocabulary for each token");

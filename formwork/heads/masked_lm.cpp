@@ -12,11 +12,12 @@ class MaskedLmHead final : public Head {
  public:
   struct Options {
     PartSpec activation = "gelu", norm = "layer_norm";
-    bool bias = true;
+    bool bias = true, transform_bias = true;
     void describe(Fields& f) {
       f.part("activation", activation, "activations", "after the first map");
       f.part("norm", norm, "norms", "after the activation", true);
       f.flag("bias", bias, "a bias for each token of the vocabulary");
+      f.flag("transform_bias", transform_bias, "a bias on the first map");
     }
   };
 
@@ -28,7 +29,7 @@ class MaskedLmHead final : public Head {
     activation_ = Registry<Activation>::make(child, options.activation);
     build.restrict(inner, activation_->symmetry(), "an activation acts on each channel");
     LinearNeed need;
-    need.role = Role::head, need.in = build.in, need.out = inner, need.bias = true;
+    need.role = Role::head, need.in = build.in, need.out = inner, need.bias = options.transform_bias;
     need.input = build.input, need.init = init::normal(0.02);
     transform_ = make_linear(build, "transform", need);
     Slot read = -1;

@@ -1,6 +1,8 @@
 // Heads on a pooled row: the mean over real tokens, the first token, or the last real token.
+#include "formwork/activations/activation.h"
 #include "formwork/heads/head.h"
 #include "formwork/linear/linear_map.h"
+#include "formwork/norms/norm.h"
 
 namespace formwork {
 namespace {
@@ -37,39 +39,55 @@ void describe_pool(Fields& f, std::string& how) {
   f.choice("pool", how, {"mean", "first", "last"}, "which tokens stand for the row");
 }
 
-// Classifier: logits = pool(x) W^T + b, W [classes, D]; with `hidden`, tanh(pool(x) V^T + c) before it
-// (BERT).
+// Classifier: logits = pool(x) W^T + b, W [classes, D]; with `hidden`, norm(f(pool(x) V^T + c)) before it, where
+// f is tanh and there is no norm in BERT.
 class Classifier final : public Head {
  public:
   struct Options {
     int64_t classes = 2;
     std::string pool = "mean";
-    bool hidden = false;
+    bool hidden = false, hidden_bias = true;
+    PartSpec activation = "tanh", norm;
     double dropout = 0;
     void describe(Fields& f) {
       f.integer("classes", classes, "number of classes", 1);
       describe_pool(f, pool);
-      f.flag("hidden", hidden, "a map and tanh before the logits");
+      f.flag("hidden", hidden, "a map and an activation before the logits");
+      f.flag("hidden_bias", hidden_bias, "a bias on that map");
+      f.part("activation", activation, "activations", "after that map");
+      f.part("norm", norm, "norms", "after the activation", true);
       f.number("dropout", dropout, "dropout before the logits", 0, 1);
     }
   };
 
   Classifier(Build& build, const Options& options) : options_(options), path_(build.path()) {
     LinearNeed need;
-    need.role = Role::head, need.in = build.in, need.bias = true, need.init = init::normal(0.02);
+    need.role = Role::head, need.in = build.in, need.init = init::normal(0.02);
     if (options.hidden) {
       const Axis hidden = build.axis("hidden", build.in.asked(), Group::permute);
-      need.out = hidden;
+      need.out = hidden, need.bias = options.hidden_bias;
       hidden_ = make_linear(build, "hidden", need);
+      Build child = build.at("activation");
+      activation_ = Registry<Activation>::make(child, options.activation);
       need.in = hidden;
+      if (options.norm) {
+        Build scope = build.at("norm");
+        scope.in = scope.out = hidden;
+        norm_ = Registry<Norm>::make(scope, options.norm);
+        need.input = norm_->output_tap();
+      }
+    } else if (options.norm) {
+      fail("{}: norm has no effect without hidden", path_);
     }
+    need.bias = true;
     need.out = build.axis("classes", options.classes, Group::none);
     map_ = make_linear(build, "classes", need);
   }
   bool per_token() const override { return false; }
   void forward(Context& ctx, const Tensor& x, Record& out) override {
     auto row = pool(ctx, x, options_.pool);
-    if (hidden_) row = hidden_->forward(ctx, row).tanh();
+    if (hidden_) row = activation_->forward(ctx, hidden_->forward(ctx, row));
+    if (norm_) row = norm_->forward(ctx, row);
     out["logits"] = map_->forward(ctx, ctx.dropout(path_ + ".dropout", row, options_.dropout));
   }
 
@@ -77,6 +95,8 @@ class Classifier final : public Head {
   Options options_;
   std::string path_;
   std::unique_ptr<LinearMap> hidden_, map_;
+  std::unique_ptr<Activation> activation_;
+  std::unique_ptr<Norm> norm_;
 };
 
 // Embedder: pool(x), scaled to unit length unless told otherwise (Reimers and Gurevych, 2019).

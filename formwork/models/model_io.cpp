@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "formwork/core/file.h"
+#include "formwork/interop/model_format.h"
 
 namespace formwork {
 
@@ -69,19 +70,59 @@ void load_tensors(Model& model, const TensorMap& tensors, const std::string& whe
 void save_model(const Model& model, const std::string& folder) {
   std::filesystem::create_directories(folder);
   write_safetensors(folder + "/model.safetensors", model_tensors(model));
-  write_atomically(folder + "/formwork.json", model.spec().to_json().dump(2) + "\n");
+  auto spec = model.spec();
+  if (const auto own = spec.meta.find("tokenizer"); own != spec.meta.end() && own->is_string()) {
+    const std::filesystem::path from = own->get<std::string>(), to = folder + "/tokenizer.json";
+    if (std::error_code none; !std::filesystem::equivalent(from, to, none)) write_atomically(to, read_file(from));
+    spec.meta.erase("tokenizer");
+  }
+  write_atomically(folder + "/formwork.json", spec.to_json().dump(2) + "\n");
 }
 
-std::shared_ptr<Model> load_model(const std::string& folder) {
-  const auto spec = Spec::from_file(folder + "/formwork.json");
-  auto model = build_model(spec, 0, at::kFloat, /*allocate=*/false);
-  load_tensors(*model, read_safetensors(folder), folder);
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_ours(const std::string& path) { return fs::exists(path + "/formwork.json"); }
+
+void name_tokenizer(Spec& spec, const std::string& path) {
+  const auto file = fs::path(path) / "tokenizer.json";
+  if (!spec.meta.contains("tokenizer") && fs::exists(file)) spec.meta["tokenizer"] = file.string();
+}
+
+// What is at `path`: a model of others, or null for one of ours. Where neither is, it counts as ours, whose
+// reader says what is missing.
+std::unique_ptr<ForeignModel> open_other(const std::string& path) {
+  return is_ours(path) ? nullptr : open_foreign_model(path);
+}
+
+Spec spec_of_folder(const std::string& path, const ForeignModel* other) {
+  auto spec = other ? other->spec() : Spec::from_file(path + "/formwork.json");
+  name_tokenizer(spec, path);
+  return spec;
+}
+
+}  // namespace
+
+bool holds_model(const std::string& path) {
+  return is_ours(path) ? fs::exists(path + "/model.safetensors") : open_foreign_model(path) != nullptr;
+}
+
+Spec read_spec(const std::string& path) { return spec_of_folder(path, open_other(path).get()); }
+
+std::shared_ptr<Model> load_model(const std::string& path, std::optional<at::ScalarType> dtype) {
+  const auto other = open_other(path);
+  auto model = build_model(spec_of_folder(path, other.get()), 0, dtype.value_or(at::kFloat), /*allocate=*/false);
+  auto tensors = other ? other->tensors(model->inventory()) : read_safetensors(path);
+  for (auto& [name, tensor] : tensors)
+    if (dtype && tensor.is_floating_point()) tensor = tensor.to(*dtype);
+  load_tensors(*model, tensors, path);
   return model;
 }
 
-int64_t bytes_on_disk(const std::string& folder) {
-  return static_cast<int64_t>(std::filesystem::file_size(folder + "/model.safetensors") +
-                              std::filesystem::file_size(folder + "/formwork.json"));
+int64_t bytes_on_disk(const std::string& path) {
+  if (const auto other = open_other(path)) return other->bytes();
+  return static_cast<int64_t>(fs::file_size(path + "/model.safetensors") + fs::file_size(path + "/formwork.json"));
 }
 
 }  // namespace formwork

@@ -7,7 +7,7 @@ TokenStem::Options stem_options(const TowerOptions& options) {
   TokenStem::Options stem;
   stem.vocab = options.vocab, stem.segments = options.segments, stem.vocab_axis = options.vocab_axis;
   stem.position = options.position, stem.norm = options.stem_norm;
-  stem.scale = options.stem_scale, stem.dropout = options.dropout;
+  stem.embed_width = options.embed_width, stem.scale = options.stem_scale, stem.dropout = options.dropout;
   return stem;
 }
 
@@ -18,6 +18,8 @@ void TowerOptions::describe_tower(Fields& f) {
   f.integer("width", width, "channels of the residual stream", 1, 1 << 20);
   f.part("norm", norm, "norms", "final norm", true);
   f.part("position", position, "positions", "positions added to the embedding");
+  f.integer("embed_width", embed_width, "channels of an embedding, which a map takes to the width; 0: the width",
+            0, 1 << 20);
   f.part("stem_norm", stem_norm, "norms", "norm after the embedding", true);
   f.number("stem_scale", stem_scale, "factor on the embedding", 0, 1e6);
   f.number("dropout", dropout, "dropout on the embedding", 0, 1);

@@ -1,4 +1,5 @@
-// RMSNorm (Zhang and Sennrich, 2019): y = x / sqrt(sum(x^2) / D + eps) * gain, x [..., D].
+// RMSNorm (Zhang and Sennrich, 2019): y = x / sqrt(sum(x^2) / D + eps) * (offset + gain), x [..., D]. With offset
+// 1 the stored gain is what it differs from 1 by (Gemma).
 #include <ATen/core/grad_mode.h>
 
 #include "formwork/norms/fused.h"
@@ -10,11 +11,12 @@ namespace {
 class RmsNorm final : public Norm {
  public:
   struct Options {
-    double eps = 1e-5;
+    double eps = 1e-5, offset = 0;
     bool gain = true;
     void describe(Fields& f) {
       f.number("eps", eps, "added to the mean square", 0, 1);
       f.flag("gain", gain, "multiply by a learned gain");
+      f.number("offset", offset, "added to the gain", -1e6, 1e6);
     }
   };
 
@@ -23,7 +25,7 @@ class RmsNorm final : public Norm {
     width_ = build.in.asked();
     if (options.gain) {
       Rule rule;
-      rule.init = init::ones();
+      rule.init = init::constant(1 - options.offset);
       rule.decay = false;
       gain_ = build.param("weight", {build.in}, rule);
       build.restrict(build.in, Group::permute, "RMSNorm has a gain for each channel");
@@ -34,19 +36,25 @@ class RmsNorm final : public Norm {
 
  protected:
   Tensor normalize(Context& ctx, const Tensor& x) override {
-    const auto gain = gain_ ? ctx.value(*gain_) : Tensor();
+    const auto gain = factor(ctx);
     if (fits_fused_norm(ctx, x, gain))
       return fused_rms_norm(x, gain, static_cast<double>(width_), options_.eps);
     const auto scale = (x.square().sum(-1, true) / static_cast<double>(width_) + options_.eps).rsqrt();
     return gain_ ? x * scale * gain : x * scale;
   }
   NormSplit normalize_split(Context& ctx, const Tensor& x) override {
-    const auto gain = gain_ ? ctx.value(*gain_) : Tensor();
+    const auto gain = factor(ctx);
     if (!at::GradMode::is_enabled() || !fits_fused_norm(ctx, x, gain)) return Norm::normalize_split(ctx, x);
     return fused_rms_norm_split(x, gain, static_cast<double>(width_), options_.eps);
   }
 
  private:
+  Tensor factor(Context& ctx) const {
+    if (!gain_) return {};
+    const auto& gain = ctx.value(*gain_);
+    return options_.offset == 0 ? gain : gain + options_.offset;
+  }
+
   Options options_;
   int64_t width_;
   Param* gain_ = nullptr;

@@ -8,12 +8,20 @@ TokenStem::TokenStem(const Build& build, const std::string& name, const Options&
     build.inventory().ties.emplace_back(path_ + ".weight", shared->path() + ".weight");
   } else {
     LinearNeed need;
-    need.role = Role::embed, need.in = build.out, need.init = init::normal(options.std);
+    need.role = Role::embed, need.init = init::normal(options.std);
+    need.in = options.embed_width ? build.axis(name + ".width", options.embed_width) : build.out;
     // Rows of W are what the stem writes to the stream, so its inner dimension is the written one.
     need.in.writes = true;
     need.out = build.global_axis(options.vocab_axis, options.vocab, Group::permute);
     own_ = make_linear(build, name, need);
     embedding_ = own_.get();
+  }
+  if (options.embed_width) {
+    LinearNeed need;
+    need.role = Role::inner, need.in = embedding_->need().in, need.out = build.out;
+    need.in.writes = false;
+    need.init = init::normal(options.std);
+    project_ = make_linear(build, name + ".project", need);
   }
   Build position = build.at("position");
   position.in = position.out = build.out;
@@ -44,6 +52,7 @@ Tensor TokenStem::forward(Context& ctx, const Tensor& ids, const Tensor& positio
       fail("{}: token id {} is outside the vocabulary of {}", path_, low < 0 ? low : high, vocab);
   }
   auto x = embedding_->rows(ctx, ids);
+  if (project_) x = project_->forward(ctx, x);
   if (options_.scale != 1) x = x * options_.scale;
   if (segments_)
     x = x + at::embedding(ctx.value(*segments_), segments.defined() ? segments : at::zeros_like(ids));

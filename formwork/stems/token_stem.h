@@ -1,4 +1,5 @@
-// Token stem: x_t = E[id_t] (+ position) (+ segment), then norm and dropout where asked. E [vocab, D].
+// Token stem: x_t = E[id_t] (+ position) (+ segment), then norm and dropout where asked. E [vocab, D]; or, with a
+// width e of its own, x_t = P E[id_t], E [vocab, e], P [D, e] (Lan et al., "ALBERT", 2020).
 #pragma once
 #include "formwork/linear/linear_map.h"
 #include "formwork/norms/norm.h"
@@ -9,7 +10,7 @@ namespace formwork {
 class TokenStem final : public Part {
  public:
   struct Options {
-    int64_t vocab = 256, segments = 0;
+    int64_t vocab = 256, segments = 0, embed_width = 0;
     PartSpec position = "none", norm;
     double scale = 1, dropout = 0, std = 0.02;
     std::string vocab_axis = "vocab";
@@ -24,7 +25,7 @@ class TokenStem final : public Part {
  private:
   Options options_;
   std::string path_;
-  std::unique_ptr<LinearMap> own_;
+  std::unique_ptr<LinearMap> own_, project_;
   LinearMap* embedding_;
   std::unique_ptr<Position> position_;
   std::unique_ptr<Norm> norm_;

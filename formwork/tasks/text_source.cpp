@@ -28,11 +28,15 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind, int64_t vocab
 std::shared_ptr<const Tokenizer> find_tokenizer(Json& meta, const std::string& kind, int64_t vocab,
                                                 const std::function<std::string()>& train,
                                                 const std::vector<std::string>& special) {
+  if (const auto own = meta.find("tokenizer"); own != meta.end() && own->is_string())
+    return load_tokenizer(own->get<std::string>());
   if (meta.contains("tokenizer"))
     return tokenizer_from_json(nlohmann::json::parse(meta["tokenizer"].dump()), "the model's tokenizer");
   if (meta.contains("symbols"))
     fail("expected a model of text, found one whose tokens are {} symbols of a generated task",
          meta["symbols"].size());
+  if (meta.contains("hugging_face"))
+    fail("expected a tokenizer.json beside the model, which came with a vocabulary of its own; found none");
   auto tokenizer = make_tokenizer(kind, vocab, train, special);
   meta["tokenizer"] = Json::parse(tokenizer->to_json().dump());
   return tokenizer;

@@ -34,12 +34,18 @@ int64_t asked_size(const Model& model, const std::string& axis) {
   return model.inventory().axes.at(axis).size;
 }
 
+// The factor of each channel, in double: the stored gain and what the norm adds to it.
+Tensor gain_of(const NormInfo& norm, const Tensor& stored) {
+  return stored.to(at::kDouble) + norm.options.value("offset", 0.0);
+}
+
 }  // namespace
 
 void Edit::fold_norms() {
   std::set<std::string> centred;
   for (const auto& norm : model_->inventory().norms) {
     if (!model_->inventory().streams.count(norm.axis)) continue;
+    if (norm.type == "identity") continue;
     const bool layer = norm.type == "layer_norm";
     if (!layer && norm.type != "rms_norm")
       fail("norm '{}' cannot be folded: expected layer_norm or rms_norm, found {}", norm.path, norm.type);
@@ -55,10 +61,10 @@ void Edit::fold_norms() {
         const PartSpec dense("dense");
         const auto folded = norm.gain.empty()
                                 ? weight
-                                : (wide * tensors_.at(norm.gain).to(at::kDouble)).to(weight.scalar_type());
+                                : (wide * gain_of(norm, tensors_.at(norm.gain))).to(weight.scalar_type());
         replace(*map, dense, {{"weight", folded}, {"bias", shift.to(weight.scalar_type())}});
       } else if (!norm.gain.empty()) {
-        weight = (wide * tensors_.at(norm.gain).to(at::kDouble)).to(weight.scalar_type());
+        weight = (wide * gain_of(norm, tensors_.at(norm.gain))).to(weight.scalar_type());
       }
     }
     tensors_.erase(norm.gain);

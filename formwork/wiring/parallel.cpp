@@ -1,14 +1,17 @@
-// Parallel wiring (Wang and Komatsuzaki, 2021): x + f(norm(x)) + g(norm(x)), one norm for both.
+// Parallel wiring (Wang and Komatsuzaki, 2021): x + f(norm(x)) + g(norm(x)), one norm for both, or one each
+// (Black et al., "GPT-NeoX-20B", 2022).
 #include "formwork/wiring/wiring.h"
 
 namespace formwork {
 namespace {
 
 // Token mixer and channel mixer side by side; the state is the token mixer's.
-class Both final : public Layer {
+class Both final : public Part {
  public:
-  Both(Build build, const PartSpec& mixer, const PartSpec& channel) {
+  // `channel_input`: the tap that the channel mixer reads.
+  Both(const Build& build, const PartSpec& mixer, const PartSpec& channel, Slot channel_input) {
     Build first = build.at("mixer"), second = build.at("channel");
+    second.input = channel_input;
     mixer_ = make_mixer(first, mixer);
     channel_ = Registry<ChannelMixer>::make(second, channel);
     first.register_part(*mixer_);
@@ -17,18 +20,14 @@ class Both final : public Layer {
     channel_tap_ = second.tap("out", build.out);
   }
   Traits traits() const override { return mixer_->traits(); }
-  std::unique_ptr<State> make_state(const StateOptions& options) const override {
-    return mixer_->make_state(options);
-  }
-  Tensor forward(Context& ctx, const Tensor& x) override { return sum(ctx, mixer_->forward(ctx, x), x); }
-  Tensor append(Context& ctx, const Tensor& x, State* state) override {
-    return sum(ctx, mixer_->append(ctx, x, state), x);
+  std::unique_ptr<State> make_state(const StateOptions& options) const { return mixer_->make_state(options); }
+  // f(x) + g(y); the state is null in a whole pass.
+  Tensor sum(Context& ctx, const Tensor& x, const Tensor& y, State* state) {
+    const auto mixed = state ? mixer_->append(ctx, x, state) : mixer_->forward(ctx, x);
+    return ctx.tap(mixer_tap_, mixed) + ctx.tap(channel_tap_, channel_->forward(ctx, y));
   }
 
  private:
-  Tensor sum(Context& ctx, const Tensor& mixed, const Tensor& x) {
-    return ctx.tap(mixer_tap_, mixed) + ctx.tap(channel_tap_, channel_->forward(ctx, x));
-  }
   std::unique_ptr<TokenMixer> mixer_;
   std::unique_ptr<ChannelMixer> channel_;
   Slot mixer_tap_, channel_tap_;
@@ -36,10 +35,12 @@ class Both final : public Layer {
 
 class ParallelStep final : public ResidualStep {
  public:
-  ParallelStep(Build& build, const LayerOptions& options)
+  ParallelStep(Build& build, const LayerOptions& options, bool separate_norms)
       : ResidualStep(build, options), norm_(make_norm(build, "norm", build.in)) {
+    if (separate_norms) channel_norm_ = make_norm(build, "channel_norm", build.in);
     build.input = norm_->output_tap();
-    both_ = std::make_unique<Both>(build, options.mixer, options.channel);
+    both_ = std::make_unique<Both>(build, options.mixer, options.channel,
+                                   channel_norm_ ? channel_norm_->output_tap() : build.input);
     build.register_part(*both_);
   }
   std::unique_ptr<State> make_state(const StateOptions& options) const override {
@@ -50,24 +51,31 @@ class ParallelStep final : public ResidualStep {
  protected:
   Tensor join(Context& ctx, const Tensor& x, State* state) override {
     const auto [past, normed] = norm_->split(ctx, x);
-    auto branch = regularize(ctx, state ? both_->append(ctx, normed, state) : both_->forward(ctx, normed));
+    const auto beside = channel_norm_ ? channel_norm_->forward(ctx, x) : normed;
+    auto branch = regularize(ctx, both_->sum(ctx, normed, beside, state));
     return add(shortcut(ctx, past), std::move(branch));
   }
 
  private:
-  std::unique_ptr<Norm> norm_;
+  std::unique_ptr<Norm> norm_, channel_norm_;
   std::unique_ptr<Both> both_;
 };
 
 class Parallel final : public Wiring {
  public:
-  struct Options : LayerOptions {};
+  struct Options : LayerOptions {
+    bool separate_norms = false;
+    void describe(Fields& f) {
+      LayerOptions::describe(f);
+      f.flag("separate_norms", separate_norms, "the channel mixer reads a norm of its own");
+    }
+  };
   Parallel(Build& build, const Options& options) : out_(build.in) {
     if (!options.mixer || !options.channel || options.cross)
       fail("{}: parallel wiring joins one token mixer and one channel mixer", build.path());
     Build child = build.at("both");
     if (!child.resolve("both")) return;  // left out by the Spec
-    step_ = std::make_unique<ParallelStep>(child, options);
+    step_ = std::make_unique<ParallelStep>(child, options, options.separate_norms);
     out_ = step_->out();
     name_ = child.path();
   }

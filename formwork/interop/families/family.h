@@ -1,0 +1,53 @@
+// Families: the architectures of Hugging Face transformers. A family turns a config.json into a Spec, says by
+// weight rules which tensors its parameters are made of, and, where it can, writes the config of a model that
+// did not come from there. Its registered name is the config's "model_type". One small file a family.
+#pragma once
+#include "formwork/core/factory.h"
+#include "formwork/interop/families/config.h"
+#include "formwork/interop/families/weight_rules.h"
+
+namespace formwork {
+
+class Family {
+ public:
+  static const char* kind() { return "families"; }
+  static const char* noun() { return "family"; }
+  virtual ~Family() = default;
+  // The classes of transformers that it reads, as "architectures" names them; the usual one first.
+  virtual std::vector<std::string> architectures() const = 0;
+  // The model as a Spec; reads from the config every key that it understands.
+  virtual Spec spec(const Config& config, const std::string& architecture) const = 0;
+  virtual void rules(WeightRules& rules) const = 0;
+  virtual TheirNames names(const Spec& spec) const = 0;
+  // A config that describes this model (by its Spec with every option in force), as far as the family can
+  // tell; the caller reads it back and compares. Null where the family writes none of its own.
+  virtual Json config(const Json& spec) const { return nullptr; }
+};
+
+template <>
+class Registry<Family> : public Factory<Family> {};
+
+// Families have no options.
+struct NoFamilyOptions {
+  void describe(Fields&) {}
+};
+
+// The family and the architecture that a config names. An Error for an unknown one names the nearest and
+// what differs.
+struct FamilyChoice {
+  std::string name, architecture;
+  std::unique_ptr<Family> family;
+};
+FamilyChoice family_of(const Config& config);
+
+// The Spec of a config, checked to the last key.
+Spec spec_of(const Config& config);
+
+// A Spec in which every option of every part stands with its value, so that two can be compared; what only
+// training reads is left out.
+Json in_force(const Spec& spec);
+
+// Where two of those differ first: "model.layers[1].mixer.heads: 4, not 8"; empty: nowhere.
+std::string first_difference(const Json& wanted, const Json& found, const std::string& path = "");
+
+}  // namespace formwork

