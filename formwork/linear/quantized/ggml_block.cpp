@@ -59,6 +59,7 @@ class GgmlBlockLinear final : public LinearMap {
   }
   double flops() const override { return 2.0 * static_cast<double>(in()) * static_cast<double>(out()); }
   std::string type() const override { return "ggml_block"; }
+  const GgmlLayout& layout() const { return layout_; }
 
  protected:
   Tensor product(Context& ctx, const Tensor& x, int64_t) override {
@@ -89,6 +90,11 @@ FORMWORK_PART(LinearMap, GgmlBlockLinear, "ggml_block",
               "one of ggml's block formats, multiplied as it is stored in a GGUF file");
 
 }  // namespace
+
+const GgmlLayout* ggml_format(const LinearMap& map) {
+  const auto* kept = dynamic_cast<const GgmlBlockLinear*>(&map);
+  return kept ? find_ggml_layout(kept->layout().name) : nullptr;
+}
 
 Tensor ggml_blocks(GgmlType type, const Tensor& weight) {
   const auto values = weight.detach().to(at::kCPU, at::kFloat).contiguous();

@@ -4,11 +4,15 @@
 
 #include "formwork/core/tensor.h"
 #include "formwork/kernels/cpu/ggml_block.h"
+#include "formwork/linear/linear_map.h"
 
 namespace formwork {
 
 // The format of this name; an Error names the known ones and `where`.
 const GgmlLayout& require_ggml_layout(const std::string& name, const std::string& where);
+
+// The format of a map that keeps its matrix so, in its parameter "<path>.blocks"; null: another map.
+const GgmlLayout* ggml_format(const LinearMap& map);
 
 // W [out, in] to blocks [out, blocks, bytes] uint8, the last block of a row filled up with zeros; refuses
 // values that are not finite.
