@@ -3,11 +3,18 @@
 #include "formwork/core/error.h"
 #include "formwork/core/file.h"
 #include "formwork/data/embedded_text.h"
+#include "formwork/interop/gguf_tokenizer.h"
 #include "formwork/text/bpe_trainer.h"
 #include "formwork/text/byte_tokenizer.h"
 
 namespace formwork {
 namespace {
+
+// A tokenizer.json, or a GGUF file with a tokenizer inside.
+std::unique_ptr<Tokenizer> load_named(const std::string& path) {
+  if (!path.ends_with(".gguf")) return load_tokenizer(path);
+  return tokenizer_from_json(nlohmann::json::parse(gguf_tokenizer_json(path)), path);
+}
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind, int64_t vocab,
                                           const std::function<std::string()>& text,
@@ -29,7 +36,7 @@ std::shared_ptr<const Tokenizer> find_tokenizer(Json& meta, const std::string& k
                                                 const std::function<std::string()>& train,
                                                 const std::vector<std::string>& special) {
   if (const auto own = meta.find("tokenizer"); own != meta.end() && own->is_string())
-    return load_tokenizer(own->get<std::string>());
+    return load_named(own->get<std::string>());
   if (meta.contains("tokenizer"))
     return tokenizer_from_json(nlohmann::json::parse(meta["tokenizer"].dump()), "the model's tokenizer");
   if (meta.contains("symbols"))
