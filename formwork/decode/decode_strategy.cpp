@@ -55,7 +55,7 @@ void Decoder::read(const Tensor& ids) {
                   : model_.append(ctx_, {{"input_ids", ids}}, state_).at("logits").select(1, -1);
 }
 
-void Decoder::append(const Tensor& tokens) { read(tokens.unsqueeze(1)); }
+void Decoder::append(const Tensor& tokens) { read(tokens.dim() == 1 ? tokens.unsqueeze(1) : tokens); }
 
 void Decoder::select(const Tensor& rows) {
   if (fast_)
@@ -68,6 +68,10 @@ void Decoder::select(const Tensor& rows) {
 std::vector<Continuation> TokenByToken::decode(Model& model, const DecodeRequest& request) const {
   const at::NoGradGuard guard;
   Decoder decoder(model, request);
+  return go_on(decoder, request);
+}
+
+std::vector<Continuation> TokenByToken::go_on(Decoder& decoder, const DecodeRequest& request) const {
   auto written = rows_of(request.prompt);
   std::vector<Continuation> made(written.size());
   std::vector<int64_t> rows(written.size());
@@ -83,6 +87,7 @@ std::vector<Continuation> TokenByToken::decode(Model& model, const DecodeRequest
       made[row].tokens.push_back(token);
       made[row].log_probability += gained.const_data_ptr<double>()[i];
       if (token == request.stop) continue;
+      if (request.on_token && !request.on_token(rows[i], token)) continue;
       left.push_back(rows[i]), places.push_back(static_cast<int64_t>(i));
     }
     if (left.empty() || index + 1 == request.tokens) break;

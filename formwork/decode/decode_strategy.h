@@ -1,5 +1,6 @@
 // Decode strategies: how a causal model's next-token distributions become outputs.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -12,6 +13,8 @@ struct DecodeRequest {
   Tensor prompt;                // [B, T] int64, T >= 1: rows of one length
   int64_t tokens = 1;           // at most so many new ones a row
   std::optional<int64_t> stop;  // the token that ends a row; it is kept in the row's result
+  // Told of each token as it is made; false ends the row. Strategies that go token by token call it.
+  std::function<bool(int64_t row, int64_t token)> on_token = {};
   uint64_t seed = 0;
   Record source = {};  // what an encoder-decoder reads: input_ids and attention_mask of its rows
   bool plain = false;  // leave the runtime's fast path alone
@@ -50,7 +53,7 @@ class Decoder {
   // Of the next token of each row: logits [B, V], and their logarithms of probability in double.
   const Tensor& logits() const { return logits_; }
   Tensor log_probabilities() const { return logits_.log_softmax(-1, at::kDouble); }
-  // Appends one token [B] to each row.
+  // Appends one token [B], or as many [B, n], to each row.
   void append(const Tensor& tokens);
   // Goes on with copies of these rows [R] int64 alone, in this order.
   void select(const Tensor& rows);
@@ -72,6 +75,8 @@ std::string why_plain(const Model& model, const DecodeRequest& request);
 class TokenByToken : public DecodeStrategy {
  public:
   std::vector<Continuation> decode(Model& model, const DecodeRequest& request) const final;
+  // The same from a decoder that has read the request's prompt. The last token of each row is not appended.
+  std::vector<Continuation> go_on(Decoder& decoder, const DecodeRequest& request) const;
 
  protected:
   struct Step {
