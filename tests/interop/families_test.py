@@ -96,7 +96,7 @@ def reference(name, model, inputs):
         out = model(**given)
     logits = out.logits if "logits" in out else out.last_hidden_state
     if logits.dim() == 2:
-        return logits, torch.ones(len(logits), dtype=torch.bool)
+        return logits, mask[:, 0].bool()  # its classifiers read the first place, though it be padding
     real = torch.ones(inputs["decoder_input_ids"].shape) if model.config.is_encoder_decoder else mask
     return logits, real.bool()
 

@@ -14,6 +14,7 @@ class DistilBert final : public Family {
 
   Spec spec(const Config& config, const std::string& architecture) const override {
     config.skip({"sinusoidal_pos_embds"});  // positions are stored either way
+    const bool tie = config.flag("tie_word_embeddings", true);
     BertSizes sizes;
     sizes.width = config.integer("dim"), sizes.layers = config.integer("n_layers");
     sizes.heads = config.integer("n_heads"), sizes.hidden = config.integer("hidden_dim");
@@ -30,8 +31,7 @@ class DistilBert final : public Family {
                        false);
     const Json norm = {{"type", "layer_norm"}, {"eps", 1e-12}};
     return bert_spec(config, sizes,
-                     {{"type", "masked_lm"}, {"activation", sizes.activation}, {"norm", norm}},
-                     config.flag("tie_word_embeddings", true));
+                     {{"type", "masked_lm"}, {"activation", sizes.activation}, {"norm", norm}}, tie);
   }
 
   void rules(WeightRules& rules) const override {

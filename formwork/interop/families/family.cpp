@@ -100,7 +100,8 @@ Json part_in_force(const std::string& kind, const Json& json, const std::string&
   const auto part = PartSpec::from_json(json, where);
   if (!part) return nullptr;
   Json full = {{"type", part.type}};
-  for (const auto& [name, field] : listing(kind).schema(part.type).items()) {
+  const Json schema = listing(kind).schema(part.type);
+  for (const auto& [name, field] : schema.items()) {
     if (is_for_training(name)) continue;
     const Json value = part.options.value(name, field.at("default"));
     const auto place = where + "." + name;
