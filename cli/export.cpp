@@ -14,10 +14,8 @@ struct Arguments {
 };
 
 const std::map<std::string, at::ScalarType>& dtypes() {
-  static const std::map<std::string, at::ScalarType> table = {{"float32", at::kFloat},
-                                                              {"float64", at::kDouble},
-                                                              {"float16", at::kHalf},
-                                                              {"bfloat16", at::kBFloat16}};
+  static const std::map<std::string, at::ScalarType> table = {
+      {"float32", at::kFloat}, {"float64", at::kDouble}, {"float16", at::kHalf}, {"bfloat16", at::kBFloat16}};
   return table;
 }
 
@@ -50,8 +48,9 @@ void add(CLI::App& app) {
   auto* command = app.add_subcommand("export", "write a folder that Hugging Face transformers loads");
   add_model_argument(*command, arguments->model);
   command->add_option("--out", arguments->out, "the folder to write")->required();
-  offer(command->add_option("--family", arguments->family,
-                            "the family to write; by default the model's own, or the first that can express it"),
+  offer(command->add_option(
+            "--family", arguments->family,
+            "the family to write; by default the model's own, or the first that can express it"),
         names_of_kind("families"));
   offer(command->add_option("--dtype", arguments->dtype, "of the weights; by default as they are"),
         dtype_names());

@@ -73,7 +73,8 @@ void save_model(const Model& model, const std::string& folder) {
   auto spec = model.spec();
   if (const auto own = spec.meta.find("tokenizer"); own != spec.meta.end() && own->is_string()) {
     const std::filesystem::path from = own->get<std::string>(), to = folder + "/tokenizer.json";
-    if (std::error_code none; !std::filesystem::equivalent(from, to, none)) write_atomically(to, read_file(from));
+    if (std::error_code none; !std::filesystem::equivalent(from, to, none))
+      write_atomically(to, read_file(from));
     spec.meta.erase("tokenizer");
   }
   write_atomically(folder + "/formwork.json", spec.to_json().dump(2) + "\n");
@@ -112,7 +113,8 @@ Spec read_spec(const std::string& path) { return spec_of_folder(path, open_other
 
 std::shared_ptr<Model> load_model(const std::string& path, std::optional<at::ScalarType> dtype) {
   const auto other = open_other(path);
-  auto model = build_model(spec_of_folder(path, other.get()), 0, dtype.value_or(at::kFloat), /*allocate=*/false);
+  auto model =
+      build_model(spec_of_folder(path, other.get()), 0, dtype.value_or(at::kFloat), /*allocate=*/false);
   auto tensors = other ? other->tensors(model->inventory()) : read_safetensors(path);
   for (auto& [name, tensor] : tensors)
     if (dtype && tensor.is_floating_point()) tensor = tensor.to(*dtype);
@@ -122,7 +124,8 @@ std::shared_ptr<Model> load_model(const std::string& path, std::optional<at::Sca
 
 int64_t bytes_on_disk(const std::string& path) {
   if (const auto other = open_other(path)) return other->bytes();
-  return static_cast<int64_t>(fs::file_size(path + "/model.safetensors") + fs::file_size(path + "/formwork.json"));
+  return static_cast<int64_t>(fs::file_size(path + "/model.safetensors") +
+                              fs::file_size(path + "/formwork.json"));
 }
 
 }  // namespace formwork

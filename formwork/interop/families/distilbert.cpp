@@ -30,8 +30,8 @@ class DistilBert final : public Family {
                         {"classes", label_count(config)}},
                        false);
     const Json norm = {{"type", "layer_norm"}, {"eps", 1e-12}};
-    return bert_spec(config, sizes,
-                     {{"type", "masked_lm"}, {"activation", sizes.activation}, {"norm", norm}}, tie);
+    return bert_spec(config, sizes, {{"type", "masked_lm"}, {"activation", sizes.activation}, {"norm", norm}},
+                     tie);
   }
 
   void rules(WeightRules& rules) const override {
@@ -41,7 +41,8 @@ class DistilBert final : public Family {
     rules.map("embed.norm", embeddings + "LayerNorm");
     for (int64_t i = 0; i < rules.count("layers."); ++i) {
       const auto ours = fmt::format("layers.{}.", i);
-      const auto theirs = fmt::format("distilbert.transformer.layer.{}.", i), attention = theirs + "attention.";
+      const auto theirs = fmt::format("distilbert.transformer.layer.{}.", i),
+                 attention = theirs + "attention.";
       rules.attention(ours + "mixer", attention + "q_lin", attention + "k_lin", attention + "v_lin",
                       attention + "out_lin");
       rules.map(ours + "mixer.norm", theirs + "sa_layer_norm");

@@ -68,9 +68,9 @@ namespace {
 
 bool is_for_training(const std::string& option) {
   static const std::set<std::string> names = {
-      "dropout", "drop_path", "std", "router_dropout", "balance", "balance_loss", "z", "jitter", "capacity",
-      "start", "sample_topk", "grown_penalty", "dt_min", "dt_max", "dt_init", "dt_init_floor", "a_init",
-      "momentum", "fused"};
+      "dropout", "drop_path",     "std",    "router_dropout", "balance",       "balance_loss", "z",
+      "jitter",  "capacity",      "start",  "sample_topk",    "grown_penalty", "dt_min",       "dt_max",
+      "dt_init", "dt_init_floor", "a_init", "momentum",       "fused"};
   return names.contains(option);
 }
 
@@ -135,7 +135,8 @@ std::string first_difference(const Json& wanted, const Json& found, const std::s
     return text.size() > 60 ? text.substr(0, 57) + "..." : text;
   };
   // Equal objects may list their keys in another order. Of parts of two types only the type counts.
-  if (wanted.is_object() && found.is_object() && wanted.value("type", Json()) == found.value("type", Json())) {
+  if (wanted.is_object() && found.is_object() &&
+      wanted.value("type", Json()) == found.value("type", Json())) {
     Json keys = wanted;
     keys.update(found);
     for (const auto& [key, value] : keys.items()) {

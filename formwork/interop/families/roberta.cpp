@@ -53,7 +53,8 @@ class Roberta final : public Family {
   static constexpr int64_t kPadding = 1, kSkipped = kPadding + 1;
 };
 
-FORMWORK_PART(Family, Roberta, "roberta", "RoBERTa, and what has its form: masked language model, classifier, encoder");
+FORMWORK_PART(Family, Roberta, "roberta",
+              "RoBERTa, and what has its form: masked language model, classifier, encoder");
 
 }  // namespace
 }  // namespace formwork
