@@ -40,6 +40,9 @@ TEST(Families, RefuseWhatTheyDoNotUnderstand) {
   expect_part(refused({{"rope_scaling", {{"rope_type", "yarm"}, {"factor", 2}}}}), "did you mean 'yarn'?");
   expect_part(refused({{"rope_scaling", {{"rope_type", "linear"}, {"factor", 2}, {"mscale", 2}}}}),
               "'rope_scaling': key 'mscale' (2) is not understood");
+  Json many = Json::parse(
+      R"({"model_type": "gpt2", "vocab_size": 9, "n_embd": 8, "n_head": 2, "n_layer": 2000000000})");
+  expect_part(error_of([&] { spec_of(Config(many, "config.json")); }), "expected at most 100000 layers");
   expect_part(refused({{"architectures", 3}}), "'architectures': expected a list of names, found 3");
   expect_part(refused({{"architectures", {"LlamaForTokenClassification"}}}),
               "known are LlamaForCausalLM, LlamaModel, which differ in the head");

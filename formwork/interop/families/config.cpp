@@ -149,6 +149,13 @@ int64_t Config::integer(const std::string& key, int64_t fallback) const {
   return has(key) ? integer(key) : fallback;
 }
 
+int64_t Config::layers(const std::string& key) const {
+  constexpr int64_t kMost = 100000;
+  const int64_t count = integer(key);
+  if (count > kMost) fail("{}: '{}': expected at most {} layers, found {}", where_, key, kMost, count);
+  return count;
+}
+
 double Config::number(const std::string& key) const {
   const Json& value = must(key);
   if (!value.is_number()) wrong(key, "a number");

@@ -83,7 +83,7 @@ class ModernBert final : public Family {
   }
 
   static Json layers(const Config& config, const Json& norm) {
-    const int64_t count = config.integer("num_hidden_layers");
+    const int64_t count = config.layers("num_hidden_layers");
     const int64_t every = config.integer("global_attn_every_n_layers", 3);
     if (every == 0) fail("{}: 'global_attn_every_n_layers': expected at least 1, found 0", config.where());
     // A token and half of the window on either side.

@@ -6,7 +6,7 @@ namespace formwork {
 namespace {
 
 Spec qwen_spec(const Config& config, const std::string& architecture, const Json& mixer) {
-  const int64_t layers = config.integer("num_hidden_layers");
+  const int64_t layers = config.layers("num_hidden_layers");
   const bool slides = config.flag("use_sliding_window", false);
   const int64_t window = slides ? config.integer("sliding_window", 0) : 0,
                 first = config.integer("max_window_layers", 28);
