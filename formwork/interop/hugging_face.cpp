@@ -46,8 +46,8 @@ class HuggingFaceModel final : public ForeignModel {
 
  private:
   fs::path weights() const {
-    const bool other = fs::exists(folder_ / "pytorch_model.bin") ||
-                       fs::exists(folder_ / "pytorch_model.bin.index.json");
+    const bool other =
+        fs::exists(folder_ / "pytorch_model.bin") || fs::exists(folder_ / "pytorch_model.bin.index.json");
     for (const char* name : {"model.safetensors.index.json", "model.safetensors"})
       if (fs::exists(folder_ / name)) return folder_ / name;
     if (other)
@@ -160,10 +160,20 @@ Json with_dtype(Json config, const TensorMap& tensors) {
 
 void copy_companions(const fs::path& from, const fs::path& to) {
   if (!fs::is_directory(from)) return;
-  static const char* const names[] = {
-      "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-      "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
-      "source.spm", "target.spm", "chat_template.jinja", "generation_config.json"};
+  static const char* const names[] = {"tokenizer.json",
+                                      "tokenizer_config.json",
+                                      "special_tokens_map.json",
+                                      "added_tokens.json",
+                                      "vocab.json",
+                                      "vocab.txt",
+                                      "merges.txt",
+                                      "tokenizer.model",
+                                      "spiece.model",
+                                      "sentencepiece.bpe.model",
+                                      "source.spm",
+                                      "target.spm",
+                                      "chat_template.jinja",
+                                      "generation_config.json"};
   for (const char* name : names) {
     std::error_code none;
     if (fs::exists(from / name) && !fs::equivalent(from, to, none))

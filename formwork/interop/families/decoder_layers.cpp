@@ -28,8 +28,8 @@ Json repeated(int64_t times, const Json& layer) {
   return {{"repeat", times}, {"pattern", Json::array({layer})}};
 }
 
-Spec decoder_spec(const Config& config, const std::string& architecture, const Json& layers,
-                  const Json& norm, bool tied_by_default) {
+Spec decoder_spec(const Config& config, const std::string& architecture, const Json& layers, const Json& norm,
+                  bool tied_by_default) {
   const bool bare = architecture.ends_with("Model");
   Spec spec;
   spec.model = {"decoder",
@@ -49,14 +49,13 @@ std::vector<int64_t> windows(const Config& config, int64_t layers, int64_t windo
   if (types && (!types->is_array() || static_cast<int64_t>(types->size()) != layers))
     fail("{}: 'layer_types': expected a list of {} layers, found {}", config.where(), layers, types->dump());
   for (int64_t i = 0; i < layers; ++i) {
-    const Json type = types ? (*types)[static_cast<size_t>(i)]
-                            : Json(slides(i) ? "sliding_attention" : "full_attention");
+    const Json type =
+        types ? (*types)[static_cast<size_t>(i)] : Json(slides(i) ? "sliding_attention" : "full_attention");
     if (type != "sliding_attention" && type != "full_attention")
       fail("{}: 'layer_types': expected sliding_attention or full_attention, found {}", config.where(),
            type.dump());
     const bool slid = type == "sliding_attention";
-    if (slid && window == 0)
-      fail("{}: 'sliding_window' is missing, and layer {} slides", config.where(), i);
+    if (slid && window == 0) fail("{}: 'sliding_window' is missing, and layer {} slides", config.where(), i);
     list.push_back(slid ? window : 0);
   }
   return list;
