@@ -78,21 +78,24 @@ TEST(GgmlBlock, HalvesRoundToTheNearest) {
   auto values = at::cat({at::randn({4096}) * at::randn({4096}).mul(8).exp2(),
                          at::tensor({0.0f, -0.0f, 65504.0f, 65519.9f, 65520.0f, 6.1e-5f, 5.96e-8f, 2.98e-8f,
                                      2.99e-8f, 1e-30f, INFINITY, -INFINITY})});
-  for (const auto& [type, dtype] : {std::pair(GgmlType::f16, at::kHalf), std::pair(GgmlType::bf16, at::kBFloat16)}) {
+  for (const auto& [type, dtype] :
+       {std::pair(GgmlType::f16, at::kHalf), std::pair(GgmlType::bf16, at::kBFloat16)}) {
     std::vector<uint16_t> bits(static_cast<size_t>(values.numel()));
     ggml_encode(type, values.data_ptr<float>(), 1, values.numel(), reinterpret_cast<uint8_t*>(bits.data()));
     const auto ours = at::from_blob(bits.data(), values.sizes(), at::kShort);
     EXPECT_TRUE(at::equal(ours, values.to(dtype).view(at::kShort)));
     auto back = at::empty_like(values);
-    ggml_decode({type, 1, values.numel(), reinterpret_cast<uint8_t*>(bits.data())}, 0, 1, back.data_ptr<float>());
+    ggml_decode({type, 1, values.numel(), reinterpret_cast<uint8_t*>(bits.data())}, 0, 1,
+                back.data_ptr<float>());
     EXPECT_TRUE(same_bits(back, values.to(dtype).to(at::kFloat)));
   }
 }
 
 TEST(GgmlBlock, RoundingErrorIsAsSmallAsTheFormatAllows) {
   at::manual_seed(3);
-  const std::map<std::string, double> most = {{"f16", 3e-4},  {"bf16", 3e-3}, {"q8_0", 7e-3},  {"q4_0", 0.1},
-                                              {"q4_1", 0.09}, {"q4_k", 0.08}, {"q5_k", 0.045}, {"q6_k", 0.025}};
+  const std::map<std::string, double> most = {{"f16", 3e-4},   {"bf16", 3e-3}, {"q8_0", 7e-3},
+                                              {"q4_0", 0.1},   {"q4_1", 0.09}, {"q4_k", 0.08},
+                                              {"q5_k", 0.045}, {"q6_k", 0.025}};
   const auto plain = at::randn({8, 1024});
   for (const auto& layout : ggml_layouts()) {
     std::vector<uint8_t> blocks(static_cast<size_t>(8 * 1024 / layout.values * layout.bytes));
@@ -118,13 +121,21 @@ TEST(GgmlBlock, ASecondRoundingChangesNothingInSimpleFormats) {
 void expect_products() {
   at::manual_seed(1);
   for (const auto& layout : ggml_layouts())
-    for (const auto& [rows, inputs, outputs] : std::vector<std::array<int64_t, 3>>{
-             {1, 256, 4}, {3, 576, 9}, {5, 1536, 6}, {4, 32, 1}, {2, 8, 3}, {1, 40, 17}, {21, 160, 5}, {7, 100, 2}}) {
+    for (const auto& [rows, inputs, outputs] : std::vector<std::array<int64_t, 3>>{{1, 256, 4},
+                                                                                   {3, 576, 9},
+                                                                                   {5, 1536, 6},
+                                                                                   {4, 32, 1},
+                                                                                   {2, 8, 3},
+                                                                                   {1, 40, 17},
+                                                                                   {21, 160, 5},
+                                                                                   {7, 100, 2}}) {
       const Weight w(layout.type, outputs, inputs);
-      const auto wide = at::randn({rows, inputs + 5}), x = wide.narrow(1, 0, inputs), bias = at::randn({outputs});
+      const auto wide = at::randn({rows, inputs + 5}), x = wide.narrow(1, 0, inputs),
+                 bias = at::randn({outputs});
       const auto read = layout.values > 1 ? rounded(x) : x.to(at::kDouble);
       const auto want = at::linear(read, w.values.to(at::kDouble), bias.to(at::kDouble));
-      EXPECT_LT((product(w, x, bias) - want).abs().max().item<double>(), 2e-6 * (1 + want.abs().max().item<double>()))
+      EXPECT_LT((product(w, x, bias) - want).abs().max().item<double>(),
+                2e-6 * (1 + want.abs().max().item<double>()))
           << layout.name << " " << rows << "x" << inputs << "x" << outputs;
     }
 }
