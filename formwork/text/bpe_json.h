@@ -1,7 +1,7 @@
-// The `tokenizer.json` form of a byte-level BPE model, as the Hugging Face tokenizers library writes it.
+// The `tokenizer.json` form of a trained byte-level BPE model.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
-#include <string_view>
+#include <string>
 
 #include "formwork/text/bpe_model.h"
 
@@ -9,8 +9,10 @@ namespace formwork {
 
 nlohmann::json bpe_model_to_json(const BpeModel& model);
 
-// Throws Error, starting with `where`, when the content is broken or asks for what byte-level BPE with the
-// word pattern of GPT-2 is not.
-BpeModel bpe_model_from_json(const nlohmann::json& content, std::string_view where);
+// {"type": "ByteLevel", ...}: cuts words as GPT-2 does, without a space before the text.
+nlohmann::json byte_level_json(bool use_regex = true);
+
+// An entry of added_tokens for a special token.
+nlohmann::json special_token_json(int64_t id, const std::string& content);
 
 }  // namespace formwork

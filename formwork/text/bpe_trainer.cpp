@@ -1,10 +1,12 @@
 #include "formwork/text/bpe_trainer.h"
 
+#include <nlohmann/json.hpp>
 #include <queue>
 #include <set>
 #include <unordered_map>
 
 #include "formwork/core/error.h"
+#include "formwork/text/bpe_json.h"
 #include "formwork/text/byte_level.h"
 #include "formwork/text/word_split.h"
 
@@ -118,7 +120,7 @@ class PairCounts {
 std::vector<Word> count_words(std::string_view text, const int32_t (&byte_ids)[256]) {
   std::unordered_map<std::string_view, size_t> places;
   std::vector<Word> words;
-  for_each_word(text, [&](std::string_view bytes) {
+  for_each_word(WordPattern::gpt2, text, [&](std::string_view bytes) {
     const auto [place, is_new] = places.try_emplace(bytes, words.size());
     if (!is_new) {
       ++words[place->second].count;
@@ -146,7 +148,7 @@ BpeModel start_model(const BpeTraining& options) {
 
 }  // namespace
 
-std::unique_ptr<BpeTokenizer> train_bpe(std::string_view text, const BpeTraining& options) {
+BpeModel train_bpe_model(std::string_view text, const BpeTraining& options) {
   BpeModel model = start_model(options);
   if (options.vocab_size < static_cast<int64_t>(model.tokens.size()))
     fail("expected a BPE vocabulary of at least {} (256 bytes and {} special tokens), found {}",
@@ -167,7 +169,11 @@ std::unique_ptr<BpeTokenizer> train_bpe(std::string_view text, const BpeTraining
     model.merges.push_back(best.pair);
     counts.merge(best.pair, place->second);
   }
-  return std::make_unique<BpeTokenizer>(std::move(model));
+  return model;
+}
+
+std::unique_ptr<Tokenizer> train_bpe(std::string_view text, const BpeTraining& options) {
+  return tokenizer_from_json(bpe_model_to_json(train_bpe_model(text, options)), "a trained tokenizer");
 }
 
 }  // namespace formwork

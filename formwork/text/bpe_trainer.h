@@ -5,7 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "formwork/text/bpe_tokenizer.h"
+#include "formwork/text/bpe_model.h"
+#include "formwork/text/tokenizer.h"
 
 namespace formwork {
 
@@ -19,6 +20,8 @@ struct BpeTraining {
 // one with the smaller (left id, right id). The vocabulary is smaller than asked when no pair is left.
 // Pair counts are kept up to date, so one merge costs only the words that hold its pair.
 // Throws Error when vocab_size is too small or a special token is empty or named twice.
-std::unique_ptr<BpeTokenizer> train_bpe(std::string_view text, const BpeTraining& options);
+BpeModel train_bpe_model(std::string_view text, const BpeTraining& options);
+
+std::unique_ptr<Tokenizer> train_bpe(std::string_view text, const BpeTraining& options);
 
 }  // namespace formwork

@@ -1,6 +1,6 @@
 #include "formwork/text/byte_level.h"
 
-#include "formwork/text/unicode_classes.h"
+#include "formwork/text/utf8.h"
 
 namespace formwork {
 namespace {

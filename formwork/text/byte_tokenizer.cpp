@@ -1,33 +1,23 @@
 #include "formwork/text/byte_tokenizer.h"
 
-#include <array>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
+#include "formwork/text/bpe.h"
 #include "formwork/text/bpe_json.h"
+#include "formwork/text/byte_level.h"
+#include "formwork/text/pipeline_tokenizer.h"
 
 namespace formwork {
-namespace {
 
-const std::array<char, 256>& all_bytes() {
-  static const std::array<char, 256> bytes = [] {
-    std::array<char, 256> result{};
-    for (int byte = 0; byte < 256; ++byte) result[byte] = static_cast<char>(byte);
-    return result;
-  }();
-  return bytes;
-}
-
-BpeModel byte_model() {
-  BpeModel model;
-  for (char byte : all_bytes()) model.tokens.emplace_back(1, byte);
-  return model;
-}
-
-}  // namespace
-
-bool ByteTokenizer::matches(const BpeModel& model) {
-  return model.merges.empty() && model.special.empty() && model.tokens == byte_model().tokens;
+bool ByteTokenizer::matches(const PipelineTokenizer& tokenizer) {
+  const auto* bpe = dynamic_cast<const Bpe*>(&tokenizer.model());
+  if (!bpe || tokenizer.vocab_size() != 256 || !tokenizer.lossless() || !bpe->merges().empty()) return false;
+  for (int byte = 0; byte < 256; ++byte)
+    if (tokenizer.is_special(byte) || tokenizer.piece(byte) != to_byte_level(std::string(1, static_cast<char>(byte))))
+      return false;
+  return true;
 }
 
 std::vector<int64_t> ByteTokenizer::encode(std::string_view text) const {
@@ -36,12 +26,24 @@ std::vector<int64_t> ByteTokenizer::encode(std::string_view text) const {
   return ids;
 }
 
-std::string_view ByteTokenizer::token(int64_t id) const {
+std::string ByteTokenizer::token(int64_t id) const {
   if (id < 0 || id >= 256) fail("expected a token id in [0, 256), found {}", id);
-  return {&all_bytes()[id], 1};
+  return {static_cast<char>(id)};
 }
 
-nlohmann::json ByteTokenizer::to_json() const { return bpe_model_to_json(byte_model()); }
+std::string ByteTokenizer::piece(int64_t id) const { return to_byte_level(token(id)); }
+
+std::optional<int64_t> ByteTokenizer::id_of(std::string_view piece) const {
+  const auto bytes = from_byte_level(piece);
+  if (!bytes || bytes->size() != 1) return std::nullopt;
+  return static_cast<uint8_t>((*bytes)[0]);
+}
+
+nlohmann::json ByteTokenizer::to_json() const {
+  BpeModel model;
+  for (int byte = 0; byte < 256; ++byte) model.tokens.emplace_back(1, static_cast<char>(byte));
+  return bpe_model_to_json(model);
+}
 
 std::unique_ptr<Tokenizer> byte_tokenizer() { return std::make_unique<ByteTokenizer>(); }
 
