@@ -209,7 +209,8 @@ Json gguf_metadata(const std::string& architecture, const Json& model) {
                    {"feed_forward_length", channel.at("hidden")},
                    {"attention.head_count", mixer.at("heads")}};
   const char* eps = entry.rotary ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
-  metadata[eps] = layer.at("norm").at("eps");
+  // Numbers stay numbers where they happen to be whole: the file tells kinds apart.
+  metadata[eps] = layer.at("norm").at("eps").get<double>();
   if (!entry.rotary) {
     metadata["context_length"] = position.at("context");
     return metadata;
@@ -219,10 +220,12 @@ Json gguf_metadata(const std::string& architecture, const Json& model) {
   metadata["context_length"] = 8192;
   metadata["attention.head_count_kv"] = mixer.at("kv_heads");
   metadata["attention.key_length"] = metadata["attention.value_length"] = head;
-  metadata["rope.freq_base"] = position.at("base");
+  metadata["rope.freq_base"] = position.at("base").get<double>();
   metadata["rope.dimension_count"] =
       static_cast<int64_t>(position.at("fraction").get<double>() * static_cast<double>(head));
-  const auto number = [](const Json& part, const char* key) { return part.value(key, Json(0.0)); };
+  const auto number = [](const Json& part, const char* key) {
+    return part.value(key, Json(0.0)).get<double>();
+  };
   if (architecture == "gemma2") {
     metadata["attention.sliding_window"] = mixer.at("window");
     metadata["attn_logit_softcapping"] = number(mixer.at("score"), "cap");

@@ -73,6 +73,14 @@ std::vector<int64_t> GgufFile::integers(const std::string& key) const {
   return all;
 }
 
+std::vector<float> GgufFile::floats_of(const std::string& key) const {
+  const auto* array = std::get_if<GgufArray>(&must(key));
+  if (!array || array->kind() != GgufKind::f32) wrong_kind(path_, key, "an array of f32");
+  std::vector<float> all(array->size());
+  std::memcpy(all.data(), array->bytes().data(), array->bytes().size());
+  return all;
+}
+
 const GgufTensor& GgufFile::info(const std::string& tensor) const {
   const auto found = header_.tensors.find(tensor);
   if (found != header_.tensors.end()) return found->second;

@@ -28,6 +28,7 @@ class GgufFile {
   std::string text(const std::string& key, std::optional<std::string> fallback = {}) const;
   std::vector<std::string_view> strings(const std::string& key) const;
   std::vector<int64_t> integers(const std::string& key) const;
+  std::vector<float> floats_of(const std::string& key) const;
 
   bool contains(const std::string& tensor) const { return header_.tensors.contains(tensor); }
   const GgufTensor& info(const std::string& tensor) const;

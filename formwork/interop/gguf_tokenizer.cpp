@@ -1,109 +1,55 @@
 #include "formwork/interop/gguf_tokenizer.h"
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
 #include "formwork/interop/gguf_file.h"
+#include "formwork/text/tokenizer_parts.h"
 
 namespace formwork {
 namespace {
 
 using nlohmann::json;
 
-constexpr int32_t kControl = 3, kUserDefined = 4;
-
-json byte_level(bool use_regex) {
-  return {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
+std::vector<std::string> texts(const GgufFile& file, const std::string& key) {
+  std::vector<std::string> all;
+  if (!file.has(key)) return all;
+  for (const auto text : file.strings(key)) all.emplace_back(text);
+  return all;
 }
 
-json sequence(std::vector<json> parts) { return {{"type", "Sequence"}, {"pretokenizers", std::move(parts)}}; }
-
-json split(const char* pattern) {
-  return {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
-}
-
-// How each pre-tokenizer cuts words, as the tokenizer.json of its models says it.
-const std::map<std::string, json>& pre_tokenizers() {
-  static const std::map<std::string, json> known = {
-      {"gpt-2", byte_level(true)},
-      {"smollm", sequence({{{"type", "Digits"}, {"individual_digits", true}}, byte_level(true)})},
-      {"llama-bpe",
-       sequence(
-           {split(
-                R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-                R"(\s*[\r\n]+|\s+(?!\S)|\s+)"),
-            byte_level(false)})},
-      {"qwen2",
-       sequence(
-           {split(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-                  R"(\s*[\r\n]+|\s+(?!\S)|\s+)"),
-            byte_level(false)})}};
-  return known;
-}
-
-json pre_tokenizer(const std::string& pre, const std::string& path) {
-  const auto& known = pre_tokenizers();
-  const auto found = known.find(pre == "default" ? "gpt-2" : pre);
-  if (found != known.end()) return found->second;
-  std::vector<std::string> names;
-  for (const auto& [name, part] : known) names.push_back(name);
-  fail_unknown(path + ": pre-tokenizer", pre, names);
+SpecialIds special_ids(const GgufFile& file) {
+  SpecialIds ids;
+  const auto take = [&](const char* name, std::optional<int64_t>& id) {
+    const auto key = fmt::format("tokenizer.ggml.{}_token_id", name);
+    if (file.has(key)) id = file.integer(key);
+  };
+  take("bos", ids.bos), take("eos", ids.eos), take("padding", ids.pad), take("unknown", ids.unk);
+  take("cls", ids.cls), take("seperator", ids.sep), take("mask", ids.mask);
+  return ids;
 }
 
 }  // namespace
 
-std::string gguf_tokenizer_json(const std::filesystem::path& path) {
+std::unique_ptr<Tokenizer> gguf_tokenizer(const std::filesystem::path& path) {
   const GgufFile file(path);
-  const auto model = file.text("tokenizer.ggml.model");
-  if (model != "gpt2")
-    fail("{}: tokenizer of model '{}': expected gpt2 (byte-level BPE)", file.path(), model);
-  const auto tokens = file.strings("tokenizer.ggml.tokens"), merges = file.strings("tokenizer.ggml.merges");
-  std::vector<int64_t> types;
-  if (file.has("tokenizer.ggml.token_type")) types = file.integers("tokenizer.ggml.token_type");
-  if (!types.empty() && types.size() != tokens.size())
-    fail("{}: {} tokens, but {} types of tokens", file.path(), tokens.size(), types.size());
-  json vocabulary = json::object(), added = json::array();
-  for (size_t id = 0; id < tokens.size(); ++id) {
-    if (!vocabulary.emplace(std::string(tokens[id]), id).second)
-      fail("{}: token {} stands there twice", file.path(), id);
-    if (types.empty() || (types[id] != kControl && types[id] != kUserDefined)) continue;
-    added.push_back({{"id", id},
-                     {"content", tokens[id]},
-                     {"single_word", false},
-                     {"lstrip", false},
-                     {"rstrip", false},
-                     {"normalized", false},
-                     {"special", types[id] == kControl}});
-  }
-  json pairs = json::array();
-  for (const auto merge : merges) pairs.push_back(merge);
-  const json whole = {{"version", "1.0"},
-                      {"truncation", nullptr},
-                      {"padding", nullptr},
-                      {"added_tokens", added},
-                      {"normalizer", nullptr},
-                      {"pre_tokenizer", pre_tokenizer(file.text("tokenizer.ggml.pre", "gpt-2"), file.path())},
-                      {"post_processor", nullptr},
-                      {"decoder", byte_level(true)},
-                      {"model",
-                       {{"type", "BPE"},
-                        {"dropout", nullptr},
-                        {"unk_token", nullptr},
-                        {"continuing_subword_prefix", nullptr},
-                        {"end_of_word_suffix", nullptr},
-                        {"fuse_unk", false},
-                        {"byte_fallback", false},
-                        {"ignore_merges", file.text("tokenizer.ggml.pre", "") == "llama-bpe"},
-                        {"vocab", std::move(vocabulary)},
-                        {"merges", std::move(pairs)}}}};
-  try {
-    return whole.dump();
-  } catch (const json::exception&) {
-    fail("{}: a token of the tokenizer is not valid UTF-8", file.path());
-  }
+  const std::string start = "tokenizer.ggml.";
+  TokenizerParts parts;
+  parts.model = file.text(start + "model");
+  parts.pre = file.text(start + "pre", "default");
+  parts.tokens = texts(file, start + "tokens");
+  parts.merges = texts(file, start + "merges");
+  if (file.has(start + "token_type"))
+    for (const auto type : file.integers(start + "token_type"))
+      parts.types.push_back(static_cast<int32_t>(type));
+  if (file.has(start + "scores")) parts.scores = file.floats_of(start + "scores");
+  parts.special = special_ids(file);
+  if (file.has(start + "add_bos_token")) parts.add_bos = file.flag(start + "add_bos_token");
+  if (file.has(start + "add_eos_token")) parts.add_eos = file.flag(start + "add_eos_token");
+  parts.add_space_prefix = file.flag(start + "add_space_prefix", true);
+  parts.remove_extra_whitespaces = file.flag(start + "remove_extra_whitespaces", false);
+  return tokenizer_from_parts(parts, file.path());
 }
 
 namespace {
@@ -116,10 +62,14 @@ json without_offsets(json part) {
   return part;
 }
 
-// The pre-tokenizer's name; empty where it has none in GGUF files.
+// The pre-tokenizer's name; empty where it has none that is known.
 std::string name_of_pre_tokenizer(const json& part) {
-  for (const auto& [name, known] : pre_tokenizers())
+  for (const char* name : {"gpt-2", "smollm", "llama-bpe", "qwen2"}) {
+    TokenizerParts parts;
+    parts.model = "gpt2", parts.pre = name, parts.tokens = {"a"};
+    const auto known = tokenizer_from_parts(parts, name)->to_json().at("pre_tokenizer");
     if (without_offsets(known) == without_offsets(part)) return name;
+  }
   return "";
 }
 
@@ -129,7 +79,8 @@ struct Arrays {
 };
 
 Arrays arrays_of(const json& whole) {
-  constexpr int32_t normal = 1, unused = 5;
+  const auto number = [](TokenType type) { return static_cast<int32_t>(type); };
+  const int32_t normal = number(TokenType::normal), unused = number(TokenType::unused);
   const json& model = whole.at("model");
   Arrays arrays;
   const auto place = [&](size_t id, const std::string& text, int32_t type) {
@@ -139,7 +90,7 @@ Arrays arrays_of(const json& whole) {
   for (const auto& [text, id] : model.at("vocab").items()) place(id.get<size_t>(), text, normal);
   for (const auto& token : whole.value("added_tokens", json::array()))
     place(token.at("id").get<size_t>(), token.at("content").get<std::string>(),
-          token.value("special", false) ? kControl : kUserDefined);
+          number(token.value("special", false) ? TokenType::control : TokenType::user_defined));
   for (const auto& merge : model.at("merges"))
     arrays.merges.push_back(merge.is_string()
                                 ? merge.get<std::string>()

@@ -1,16 +1,17 @@
-// The tokenizer inside a GGUF file as the text of a tokenizer.json, and back.
+// The tokenizer inside a GGUF file, and one written into it.
 #pragma once
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "formwork/core/tensor.h"
 #include "formwork/interop/gguf_writer.h"
+#include "formwork/text/tokenizer.h"
 
 namespace formwork {
 
-// For byte-level BPE (tokenizer.ggml.model "gpt2") with the pre-tokenizers gpt-2, smollm, llama-bpe and
-// qwen2. An Error names what it is instead.
-std::string gguf_tokenizer_json(const std::filesystem::path& path);
+// From the keys tokenizer.ggml.*; an Error names the file and what is not known or missing.
+std::unique_ptr<Tokenizer> gguf_tokenizer(const std::filesystem::path& path);
 
 // Adds the tokenizer that a Spec's meta holds or names, and the chat template that came with it: the entries
 // of the GGUF file that it names, or arrays made from a tokenizer.json with byte-level BPE. Without a

@@ -10,10 +10,8 @@
 namespace formwork {
 namespace {
 
-// A tokenizer.json, or a GGUF file with a tokenizer inside.
 std::unique_ptr<Tokenizer> load_named(const std::string& path) {
-  if (!path.ends_with(".gguf")) return load_tokenizer(path);
-  return tokenizer_from_json(nlohmann::json::parse(gguf_tokenizer_json(path)), path);
+  return path.ends_with(".gguf") ? gguf_tokenizer(path) : load_tokenizer(path);
 }
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind, int64_t vocab,

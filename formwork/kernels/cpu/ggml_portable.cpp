@@ -16,15 +16,29 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Rows of x that share the unpacking of W.
 constexpr int kRows = 4;
 
-HWY_INLINE std::int32_t dot16(const std::int8_t* a, const std::int8_t* b) {
+using D32 = hn::RepartitionToWide<hn::CappedTag<std::int16_t, 16>>;
+
+// Adds 16 products of codes to the lanes.
+HWY_INLINE hn::Vec<D32> add_products(const std::int8_t* a, const std::int8_t* b, hn::Vec<D32> sums) {
   const hn::CappedTag<std::int16_t, 16> d16;
-  const hn::RepartitionToWide<decltype(d16)> d32;
   const hn::Rebind<std::int8_t, decltype(d16)> d8;
-  auto even = hn::Zero(d32), odd = hn::Zero(d32);
+  auto odd = hn::Zero(D32());
   for (size_t i = 0; i < 16; i += hn::Lanes(d16))
-    even = hn::ReorderWidenMulAccumulate(d32, hn::PromoteTo(d16, hn::LoadU(d8, a + i)),
-                                         hn::PromoteTo(d16, hn::LoadU(d8, b + i)), even, odd);
-  return hn::GetLane(hn::SumOfLanes(d32, hn::Add(even, odd)));
+    sums = hn::ReorderWidenMulAccumulate(D32(), hn::PromoteTo(d16, hn::LoadU(d8, a + i)),
+                                         hn::PromoteTo(d16, hn::LoadU(d8, b + i)), sums, odd);
+  return hn::Add(sums, odd);
+}
+
+HWY_INLINE std::int32_t block_sum(const GgmlCodes& w, const GgmlInputs& x, int block) {
+  const D32 d;
+  auto sums = hn::Mul(hn::Set(d, w.factor[0][block]),
+                      add_products(w.codes[0][block], x.codes[0][block], hn::Zero(d)));
+  if (w.factor[1][block] == 1)
+    sums = add_products(w.codes[1][block], x.codes[1][block], sums);
+  else
+    sums = hn::Add(sums, hn::Mul(hn::Set(d, w.factor[1][block]),
+                                 add_products(w.codes[1][block], x.codes[1][block], hn::Zero(d))));
+  return hn::GetLane(hn::SumOfLanes(d, sums));
 }
 
 // Four sums of blocks, one for each place in a group: products and minima apart.
@@ -39,9 +53,7 @@ HWY_INLINE void add_group(const GgmlCodes& w, const GgmlInputs& x, Sums& to) {
   const hn::FixedTag<float, 4> d;
   const hn::RebindToSigned<decltype(d)> d32;
   HWY_ALIGN std::int32_t sums[4];
-  for (int block = 0; block < 4; ++block)
-    sums[block] = w.factor[0][block] * dot16(w.codes[0][block], x.codes[0][block]) +
-                  w.factor[1][block] * dot16(w.codes[1][block], x.codes[1][block]);
+  for (int block = 0; block < 4; ++block) sums[block] = block_sum(w, x, block);
   HWY_ALIGN float x_scale[4], x_sum[4];
   for (int block = 0; block < 4; ++block)
     x_scale[block] = x.scale[4 * block], x_sum[block] = x.sum[4 * block];

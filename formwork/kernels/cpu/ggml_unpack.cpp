@@ -61,10 +61,12 @@ void unpack_k(const std::uint8_t* from, const std::uint8_t* fifth, const std::ui
     const int j = 4 * half + block;
     const auto [scale, min] = scale_min(from + 4, j);
     set_block(to, block, d * static_cast<float>(scale), -(m * static_cast<float>(min)));
-    for (int i = 0; i < 32; ++i) {
-      const int low = codes[j / 2 * 32 + i] >> (j % 2 * 4) & 15;
-      const int high = fifth ? fifth[i] >> j & 1 : 0;
-      to.codes[i / 16][block][i % 16] = static_cast<std::int8_t>(low | high << 4);
+    for (int part = 0; part < 2; ++part) {
+      const std::uint8_t* from_low = codes + j / 2 * 32 + part * 16;
+      for (int i = 0; i < 16; ++i)
+        to.codes[part][block][i] = static_cast<std::int8_t>(from_low[i] >> (j % 2 * 4) & 15);
+      for (int i = 0; fifth && i < 16; ++i)
+        to.codes[part][block][i] |= static_cast<std::int8_t>((fifth[part * 16 + i] >> j & 1) << 4);
     }
   }
 }
@@ -74,11 +76,13 @@ void unpack_q6_k(const std::uint8_t* from, int half, GgmlCodes& to) {
   const float d = half_at(from + 208);
   for (int block = 0; block < 4; ++block) {
     set_block(to, block, d, kNone);
-    for (int part = 0; part < 2; ++part)
+    for (int part = 0; part < 2; ++part) {
       to.factor[part][block] = static_cast<std::int8_t>(from[192 + half * 8 + block * 2 + part]);
-    for (int i = 0; i < 32; ++i) {
-      const int code = (low[block % 2 * 32 + i] >> (block / 2 * 4) & 15) | (high[i] >> (2 * block) & 3) << 4;
-      to.codes[i / 16][block][i % 16] = static_cast<std::int8_t>(code - 32);
+      const std::uint8_t *from_low = low + block % 2 * 32 + part * 16, *from_high = high + part * 16;
+      for (int i = 0; i < 16; ++i) {
+        const int code = (from_low[i] >> (block / 2 * 4) & 15) | (from_high[i] >> (2 * block) & 3) << 4;
+        to.codes[part][block][i] = static_cast<std::int8_t>(code - 32);
+      }
     }
   }
 }
