@@ -15,7 +15,8 @@ std::string ChatTemplate::render(const nlohmann::ordered_json& variables) const 
 }
 
 std::string load_chat_template(const std::filesystem::path& folder) {
-  if (std::filesystem::exists(folder / "chat_template.jinja")) return read_file(folder / "chat_template.jinja");
+  if (std::filesystem::exists(folder / "chat_template.jinja"))
+    return read_file(folder / "chat_template.jinja");
   const auto config = folder / "tokenizer_config.json";
   if (!std::filesystem::exists(config)) return "";
   const nlohmann::json content = parse_json(read_file(config), config.string());
@@ -23,7 +24,8 @@ std::string load_chat_template(const std::filesystem::path& folder) {
   const nlohmann::json& found = content["chat_template"];
   if (!found.is_array()) return found.is_string() ? found.get<std::string>() : "";
   for (const nlohmann::json& named : found)  // several templates by name
-    if (named.is_object() && named.value("name", nlohmann::json()) == "default") return text_field(named, "template", config.string());
+    if (named.is_object() && named.value("name", nlohmann::json()) == "default")
+      return text_field(named, "template", config.string());
   return "";
 }
 

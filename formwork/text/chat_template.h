@@ -1,6 +1,6 @@
 // Chat templates of models: the part of the Jinja language that they use, rendered as transformers'
-// apply_chat_template does (blocks trimmed, loop controls, tojson without escapes). Nothing outside the template
-// is executed, and work, depth and output are bounded.
+// apply_chat_template does (blocks trimmed, loop controls, tojson without escapes). Nothing outside the
+// template is executed, and work, depth and output are bounded.
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -29,8 +29,8 @@ class ChatTemplate {
   std::unique_ptr<chat::Template> parsed_;
 };
 
-// The template of a model's folder (chat_template.jinja, or chat_template in tokenizer_config.json); empty when
-// it has none.
+// The template of a model's folder (chat_template.jinja, or chat_template in tokenizer_config.json); empty
+// when it has none.
 std::string load_chat_template(const std::filesystem::path& folder);
 
 }  // namespace formwork

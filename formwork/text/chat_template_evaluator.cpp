@@ -1,7 +1,7 @@
 #include "formwork/text/chat_template_evaluator.h"
 
-#include <cmath>
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <optional>
 
@@ -24,7 +24,8 @@ double number(const Value& value) {
 
 bool is_whole(const Value& value) { return value.data().is_number_integer() || value.data().is_boolean(); }
 int64_t whole(const Value& value) {
-  return value.data().is_boolean() ? static_cast<int64_t>(value.data().get<bool>()) : value.data().get<int64_t>();
+  return value.data().is_boolean() ? static_cast<int64_t>(value.data().get<bool>())
+                                   : value.data().get<int64_t>();
 }
 
 }  // namespace
@@ -65,19 +66,33 @@ Evaluator::Flow Evaluator::run(const Statement& statement) {
   line_ = statement.line;
   step();
   switch (statement.kind) {
-    case What::text: print(Value(Data(statement.text))); break;
-    case What::output: print(compute(*statement.value)); break;
+    case What::text:
+      print(Value(Data(statement.text)));
+      break;
+    case What::output:
+      print(compute(*statement.value));
+      break;
     case What::choice:
       for (const auto& branch : statement.branches)
         if (!branch.condition || truth(compute(*branch.condition))) return run(branch.body);
       break;
-    case What::loop: return loop(statement);
-    case What::set: set(statement, compute(*statement.value)); break;
-    case What::set_block: set(statement, Value(Data(captured(statement.body)))); break;
-    case What::macro: scopes_.back()[statement.text] = Value::macro(statement); break;
-    case What::block: return run(statement.body);
-    case What::break_loop: return Flow::leave;
-    case What::continue_loop: return Flow::again;
+    case What::loop:
+      return loop(statement);
+    case What::set:
+      set(statement, compute(*statement.value));
+      break;
+    case What::set_block:
+      set(statement, Value(Data(captured(statement.body))));
+      break;
+    case What::macro:
+      scopes_.back()[statement.text] = Value::macro(statement);
+      break;
+    case What::block:
+      return run(statement.body);
+    case What::break_loop:
+      return Flow::leave;
+    case What::continue_loop:
+      return Flow::again;
   }
   return Flow::on;
 }
@@ -110,8 +125,8 @@ void Evaluator::set(const Statement& statement, const Value& value) {
   if (statement.attribute.empty()) return bind(statement.names, value);
   const Value space = look_up(statement.names[0]);
   if (space.kind() != Value::Kind::space)
-    refuse(fmt::format("cannot set {}.{}: expected a namespace, found {}", statement.names[0], statement.attribute,
-                       type_name(space)));
+    refuse(fmt::format("cannot set {}.{}: expected a namespace, found {}", statement.names[0],
+                       statement.attribute, type_name(space)));
   space.space()[statement.attribute] = value;
 }
 
@@ -134,9 +149,9 @@ Evaluator::Flow Evaluator::loop(const Statement& statement) {
     bind(statement.names, values[static_cast<size_t>(i)]);
     Value state = Value::make_space();
     auto& space = state.space();
-    const std::pair<const char*, Data> fields[] = {{"index", i + 1},         {"index0", i},
-                                                   {"revindex", count - i},  {"revindex0", count - i - 1},
-                                                   {"first", i == 0},        {"last", i + 1 == count},
+    const std::pair<const char*, Data> fields[] = {{"index", i + 1},        {"index0", i},
+                                                   {"revindex", count - i}, {"revindex0", count - i - 1},
+                                                   {"first", i == 0},       {"last", i + 1 == count},
                                                    {"length", count}};
     for (const auto& [name, data] : fields) space[name] = Value(data);
     if (i > 0) space["previtem"] = values[static_cast<size_t>(i - 1)];
@@ -169,7 +184,8 @@ Value Evaluator::attribute(const Value& value, const std::string& name) const {
 Value Evaluator::item(const Value& value, const Value& key) const {
   if (value.is_undefined()) refuse(fmt::format("'{}' is undefined", value.name()));
   if (key.is_string()) {
-    if (value.is_dictionary() && value.data().contains(key.string())) return value.part(value.data()[key.string()]);
+    if (value.is_dictionary() && value.data().contains(key.string()))
+      return value.part(value.data()[key.string()]);
     return attribute(value, key.string());
   }
   const bool indexed = value.is_list() || value.is_string();
@@ -190,7 +206,8 @@ Value Evaluator::slice(const Expression& expression) {
     if (!expression.parts[i + 1]) continue;
     const Value bound = compute(*expression.parts[i + 1]);
     if (bound.is_data() && bound.data().is_null()) continue;
-    if (!bound.is_number() || !is_whole(bound)) refuse("expected whole numbers in a slice, found " + type_name(bound));
+    if (!bound.is_number() || !is_whole(bound))
+      refuse("expected whole numbers in a slice, found " + type_name(bound));
     bounds[i] = whole(bound);
   }
   if (!whole_value.is_list() && !whole_value.is_string()) refuse("cannot slice " + type_name(whole_value));
@@ -209,8 +226,10 @@ Value Evaluator::slice(const Expression& expression) {
   std::string text;
   for (int64_t at = first; stride > 0 ? at < last : at > last;) {
     const Value& part = parts[static_cast<size_t>(at)];
-    if (whole_value.is_string()) text += part.string();
-    else list.push_back(part.data());
+    if (whole_value.is_string())
+      text += part.string();
+    else
+      list.push_back(part.data());
     if (stride > size || stride < -size) break;
     at += stride;
   }
@@ -220,8 +239,10 @@ Value Evaluator::slice(const Expression& expression) {
 Arguments Evaluator::computed(const std::vector<Argument>& arguments) {
   Arguments result;
   for (const Argument& argument : arguments) {
-    if (argument.name.empty()) result.positional.push_back(compute(*argument.value));
-    else result.named[argument.name] = compute(*argument.value);
+    if (argument.name.empty())
+      result.positional.push_back(compute(*argument.value));
+    else
+      result.named[argument.name] = compute(*argument.value);
   }
   return result;
 }
@@ -244,9 +265,12 @@ Value Evaluator::call_macro(const Statement& macro, const Arguments& arguments) 
     refuse(fmt::format("macro '{}' takes at most {} arguments", macro.text, macro.names.size()));
   Value::Space locals;
   for (size_t i = 0; i < macro.names.size(); ++i) {
-    if (const Value* given = arguments.find(i, macro.names[i])) locals[macro.names[i]] = *given;
-    else if (macro.defaults[i]) locals[macro.names[i]] = compute(*macro.defaults[i]);
-    else locals[macro.names[i]] = Value::undefined(macro.names[i]);
+    if (const Value* given = arguments.find(i, macro.names[i]))
+      locals[macro.names[i]] = *given;
+    else if (macro.defaults[i])
+      locals[macro.names[i]] = compute(*macro.defaults[i]);
+    else
+      locals[macro.names[i]] = Value::undefined(macro.names[i]);
   }
   std::vector<Value::Space> outer(scopes_.begin() + 2, scopes_.end());
   scopes_.resize(2);  // a macro sees what the template's top level has
@@ -291,7 +315,8 @@ Value Evaluator::call_function(const std::string& name, const Arguments& argumen
   if (count < 1 || count > 3) refuse("range takes one to three numbers");
   for (size_t i = 0; i < count; ++i) {
     const Value& bound = arguments.positional[i];
-    if (!bound.is_number() || !is_whole(bound)) refuse("range takes whole numbers, found " + type_name(bound));
+    if (!bound.is_number() || !is_whole(bound))
+      refuse("range takes whole numbers, found " + type_name(bound));
     bounds[count == 1 ? 1 : i] = whole(bound);
   }
   if (bounds[2] == 0) refuse("range with step 0");
@@ -324,7 +349,8 @@ Value Evaluator::binary(const std::string& sign, const Value& left, const Value&
   }
   if (sign == "*" && left.is_string() && right.is_number() && is_whole(right)) {
     const int64_t times = std::max<int64_t>(whole(right), 0);
-    if (times > 0 && left.string().size() > most_output / static_cast<size_t>(times)) refuse("a text grows too long");
+    if (times > 0 && left.string().size() > most_output / static_cast<size_t>(times))
+      refuse("a text grows too long");
     std::string text;
     for (int64_t i = 0; i < times && !left.string().empty(); ++i) text += left.string();
     return Value(Data(std::move(text)));
@@ -364,7 +390,8 @@ bool Evaluator::contains(const Value& whole_value, const Value& part) const {
     return whole_value.string().find(part.string()) != std::string::npos;
   }
   if (whole_value.is_dictionary()) return part.is_string() && whole_value.data().contains(part.string());
-  if (whole_value.kind() == Value::Kind::space) return part.is_string() && whole_value.space().count(part.string()) > 0;
+  if (whole_value.kind() == Value::Kind::space)
+    return part.is_string() && whole_value.space().count(part.string()) > 0;
   for (const Value& element : elements(*this, whole_value))
     if (equal(element, part)) return true;
   return false;
@@ -392,8 +419,10 @@ Value Evaluator::compute(const Expression& expression) {
   const auto& parts = expression.parts;
   const auto part = [&](size_t i) { return compute(*parts[i]); };
   switch (expression.kind) {
-    case Kind::constant: return expression.value;
-    case Kind::name: return look_up(expression.text);
+    case Kind::constant:
+      return expression.value;
+    case Kind::name:
+      return look_up(expression.text);
     case Kind::list:
     case Kind::dictionary: {
       const bool is_list = expression.kind == Kind::list;
@@ -401,15 +430,21 @@ Value Evaluator::compute(const Expression& expression) {
       for (size_t i = 0; i < parts.size(); i += is_list ? 1 : 2) {
         const Value value = part(is_list ? i : i + 1);
         const Data data = value.is_data() ? value.data() : Data();
-        if (is_list) made.push_back(data);
-        else made[to_text(part(i))] = data;
+        if (is_list)
+          made.push_back(data);
+        else
+          made[to_text(part(i))] = data;
       }
       return Value(std::move(made));
     }
-    case Kind::attribute: return attribute(part(0), expression.text);
-    case Kind::item: return item(part(0), part(1));
-    case Kind::slice: return slice(expression);
-    case Kind::call: return call(expression);
+    case Kind::attribute:
+      return attribute(part(0), expression.text);
+    case Kind::item:
+      return item(part(0), part(1));
+    case Kind::slice:
+      return slice(expression);
+    case Kind::call:
+      return call(expression);
     case Kind::filter: {
       const Arguments arguments = computed(expression.arguments);
       const Value value = part(0);
@@ -417,15 +452,19 @@ Value Evaluator::compute(const Expression& expression) {
       return apply_filter(expression.text, value, arguments);
     }
     case Kind::test:
-      return Value(Data(apply_test(expression.text, part(0), computed(expression.arguments)) != expression.negated));
-    case Kind::negation: return binary("-", Value(Data(0)), part(0));
-    case Kind::logical_not: return Value(Data(!truth(part(0))));
+      return Value(
+          Data(apply_test(expression.text, part(0), computed(expression.arguments)) != expression.negated));
+    case Kind::negation:
+      return binary("-", Value(Data(0)), part(0));
+    case Kind::logical_not:
+      return Value(Data(!truth(part(0))));
     case Kind::logical_and:
     case Kind::logical_or: {
       Value left = part(0);
       return truth(left) == (expression.kind == Kind::logical_or) ? left : part(1);
     }
-    case Kind::binary: return binary(expression.text, part(0), part(1));
+    case Kind::binary:
+      return binary(expression.text, part(0), part(1));
     case Kind::compare: {
       Value left = part(0);
       for (size_t i = 0; i < expression.texts.size(); ++i) {

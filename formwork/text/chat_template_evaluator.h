@@ -57,7 +57,8 @@ class Evaluator {
 };
 
 // Methods of texts and dictionaries. Refuses unknown ones.
-Value call_method(const Evaluator& evaluator, const Value& self, const std::string& name, const Arguments& arguments);
+Value call_method(const Evaluator& evaluator, const Value& self, const std::string& name,
+                  const Arguments& arguments);
 bool has_method(const Value& self, const std::string& name);
 
 // The elements that a loop visits: of a list, keys of a dictionary, characters of a text.

@@ -14,7 +14,8 @@ using Filter = std::function<Value(Evaluator&, const Value&, const Arguments&)>;
 
 Value text_value(std::string text) { return Value(Data(std::move(text))); }
 
-std::string argument_text(const Arguments& arguments, size_t place, const char* name, const std::string& otherwise) {
+std::string argument_text(const Arguments& arguments, size_t place, const char* name,
+                          const std::string& otherwise) {
   const Value* found = arguments.find(place, name);
   return found && found->is_string() ? found->string() : otherwise;
 }
@@ -39,9 +40,12 @@ std::string in_letters(const std::string& text, Letters letters) {
     const char c = character[0];
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     const bool up = letters == Letters::upper || (letters != Letters::lower && start);
-    if (letter) result += static_cast<char>(up ? c & ~32 : c | 32);
-    else if (character.size() > 1 && !up) append_lower(result, next_code_point(character, 0).code);
-    else result += character;
+    if (letter)
+      result += static_cast<char>(up ? c & ~32 : c | 32);
+    else if (character.size() > 1 && !up)
+      append_lower(result, next_code_point(character, 0).code);
+    else
+      result += character;
     start = letters == Letters::title ? !letter : false;
   }
   return result;
@@ -51,7 +55,8 @@ std::string replaced(const std::string& text, const std::string& from, const std
   if (from.empty()) return text;
   std::string result;
   size_t done = 0;
-  for (size_t at = text.find(from); at != std::string::npos && most != 0; at = text.find(from, done), --most) {
+  for (size_t at = text.find(from); at != std::string::npos && most != 0;
+       at = text.find(from, done), --most) {
     result.append(text, done, at - done).append(to);
     done = at + from.size();
   }
@@ -77,7 +82,8 @@ Value to_json_filter(Evaluator& evaluator, const Value& value, const Arguments& 
   const Value* indent = arguments.find(1, "indent");
   const bool indented = indent && indent->is_number();
   const int64_t width = indented ? std::clamp<int64_t>(indent->data().get<int64_t>(), 0, 16) : -1;
-  return text_value(to_json_text(value.data(), static_cast<int>(width), argument_flag(arguments, 0, "ensure_ascii"),
+  return text_value(to_json_text(value.data(), static_cast<int>(width),
+                                 argument_flag(arguments, 0, "ensure_ascii"),
                                  argument_flag(arguments, 3, "sort_keys")));
 }
 
@@ -90,8 +96,9 @@ Value join(Evaluator& evaluator, const Value& value, const Arguments& arguments)
     if (!first) text += between;
     first = false;
     const bool has = attribute && attribute->is_string() && element.is_dictionary();
-    text += has && element.data().contains(attribute->string()) ? to_text(element.part(element.data()[attribute->string()]))
-                                                                : to_text(element);
+    text += has && element.data().contains(attribute->string())
+                ? to_text(element.part(element.data()[attribute->string()]))
+                : to_text(element);
   }
   return text_value(text);
 }
@@ -118,20 +125,24 @@ Value map(Evaluator& evaluator, const Value& value, const Arguments& arguments) 
   const std::string attribute = argument_text(arguments, 99, "attribute", "");
   const std::string filter = argument_text(arguments, 0, "", "");
   Arguments rest;
-  if (!arguments.positional.empty()) rest.positional.assign(arguments.positional.begin() + 1, arguments.positional.end());
+  if (!arguments.positional.empty())
+    rest.positional.assign(arguments.positional.begin() + 1, arguments.positional.end());
   for (const Value& element : elements(evaluator, value))
-    result.push_back(attribute.empty() ? evaluator.apply_filter(filter, element, rest) : field_of(element, attribute));
+    result.push_back(attribute.empty() ? evaluator.apply_filter(filter, element, rest)
+                                       : field_of(element, attribute));
   return list_of(result);
 }
 
 // select, reject, selectattr, rejectattr
-Value choose(Evaluator& evaluator, const Value& value, const Arguments& arguments, bool by_attribute, bool keep) {
+Value choose(Evaluator& evaluator, const Value& value, const Arguments& arguments, bool by_attribute,
+             bool keep) {
   std::vector<Value> result;
   const size_t test_place = by_attribute ? 1 : 0;
   const std::string attribute = by_attribute ? argument_text(arguments, 0, "", "") : "";
   const std::string test = argument_text(arguments, test_place, "", "");
   Arguments rest;
-  for (size_t i = test_place + 1; i < arguments.positional.size(); ++i) rest.positional.push_back(arguments.positional[i]);
+  for (size_t i = test_place + 1; i < arguments.positional.size(); ++i)
+    rest.positional.push_back(arguments.positional[i]);
   for (const Value& element : elements(evaluator, value)) {
     const Value tested = by_attribute ? field_of(element, attribute) : element;
     const bool is = test.empty() ? truth(tested) : evaluator.apply_test(test, tested, rest);
@@ -145,14 +156,17 @@ Value pairs_of(Evaluator& evaluator, const Value& value, bool sorted) {
   if (!value.is_dictionary()) evaluator.refuse("expected a dictionary, found " + type_name(value));
   std::vector<std::pair<std::string, Data>> pairs;
   for (const auto& [key, element] : value.data().items()) pairs.emplace_back(key, element);
-  if (sorted) std::stable_sort(pairs.begin(), pairs.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  if (sorted)
+    std::stable_sort(pairs.begin(), pairs.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
   Data list = Data::array();
   for (auto& [key, element] : pairs) list.push_back(Data::array({key, element}));
   return Value(std::move(list));
 }
 
 Value indent(Evaluator&, const Value& value, const Arguments& arguments) {
-  const std::string space(static_cast<size_t>(std::clamp<int64_t>(argument_number(arguments, 0, "width", 4), 0, 100)), ' ');
+  const std::string space(
+      static_cast<size_t>(std::clamp<int64_t>(argument_number(arguments, 0, "width", 4), 0, 100)), ' ');
   const bool first = argument_flag(arguments, 1, "first"), blank = argument_flag(arguments, 2, "blank");
   const std::string text = to_text(value);
   std::string result;
@@ -169,7 +183,9 @@ Value indent(Evaluator&, const Value& value, const Arguments& arguments) {
 Value sorted(Evaluator& evaluator, const Value& value, const Arguments& arguments) {
   std::vector<Value> values = elements(evaluator, value);
   const std::string attribute = argument_text(arguments, 2, "attribute", "");
-  const auto key = [&](const Value& element) { return attribute.empty() ? element : field_of(element, attribute); };
+  const auto key = [&](const Value& element) {
+    return attribute.empty() ? element : field_of(element, attribute);
+  };
   std::stable_sort(values.begin(), values.end(), [&](const Value& a, const Value& b) {
     const Value left = key(a), right = key(b);
     if (left.is_string() && right.is_string())
@@ -183,7 +199,11 @@ Value sorted(Evaluator& evaluator, const Value& value, const Arguments& argument
 
 Value as_integer(Evaluator&, const Value& value, const Arguments& arguments) {
   const int64_t otherwise = argument_number(arguments, 0, "default", 0);
-  if (value.is_number()) return Value(Data(static_cast<int64_t>(std::clamp(value.data().is_boolean() ? static_cast<double>(value.data().get<bool>()) : value.data().get<double>(), -9e18, 9e18))));
+  if (value.is_number())
+    return Value(Data(static_cast<int64_t>(std::clamp(value.data().is_boolean()
+                                                          ? static_cast<double>(value.data().get<bool>())
+                                                          : value.data().get<double>(),
+                                                      -9e18, 9e18))));
   if (!value.is_string()) return Value(Data(otherwise));
   const std::string text = stripped(value.string(), "", true, true);
   char* end = nullptr;
@@ -193,12 +213,16 @@ Value as_integer(Evaluator&, const Value& value, const Arguments& arguments) {
 }
 
 Value as_real(Evaluator&, const Value& value, const Arguments&) {
-  if (value.is_number()) return Value(Data(value.data().is_boolean() ? static_cast<double>(value.data().get<bool>()) : value.data().get<double>()));
+  if (value.is_number())
+    return Value(Data(value.data().is_boolean() ? static_cast<double>(value.data().get<bool>())
+                                                : value.data().get<double>()));
   return Value(Data(value.is_string() ? std::strtod(value.string().c_str(), nullptr) : 0.0));
 }
 
 Filter of_text(std::function<std::string(const std::string&)> change) {
-  return [change](Evaluator&, const Value& value, const Arguments&) { return text_value(change(to_text(value))); };
+  return [change](Evaluator&, const Value& value, const Arguments&) {
+    return text_value(change(to_text(value)));
+  };
 }
 
 const std::map<std::string, Filter>& filters() {
@@ -225,12 +249,14 @@ const std::map<std::string, Filter>& filters() {
       {"replace",
        [](Evaluator&, const Value& value, const Arguments& arguments) {
          return text_value(replaced(to_text(value), argument_text(arguments, 0, "old", ""),
-                                    argument_text(arguments, 1, "new", ""), argument_number(arguments, 2, "count", -1)));
+                                    argument_text(arguments, 1, "new", ""),
+                                    argument_number(arguments, 2, "count", -1)));
        }},
       {"join", join},
       {"first", [](Evaluator& e, const Value& value, const Arguments&) { return end_of(e, value, false); }},
       {"last", [](Evaluator& e, const Value& value, const Arguments&) { return end_of(e, value, true); }},
-      {"list", [](Evaluator& e, const Value& value, const Arguments&) { return list_of(elements(e, value)); }},
+      {"list",
+       [](Evaluator& e, const Value& value, const Arguments&) { return list_of(elements(e, value)); }},
       {"reverse",
        [](Evaluator& e, const Value& value, const Arguments&) {
          auto values = elements(e, value);
@@ -247,15 +273,23 @@ const std::map<std::string, Filter>& filters() {
       {"abs",
        [](Evaluator& e, const Value& value, const Arguments&) {
          if (!value.is_number()) e.refuse("expected a number, found " + type_name(value));
-         return value.data().get<double>() < 0 ? Value(value.data().is_number_integer() ? Data(-value.data().get<int64_t>()) : Data(-value.data().get<double>())) : value;
+         return value.data().get<double>() < 0
+                    ? Value(value.data().is_number_integer() ? Data(-value.data().get<int64_t>())
+                                                             : Data(-value.data().get<double>()))
+                    : value;
        }},
       {"items", [](Evaluator& e, const Value& value, const Arguments&) { return pairs_of(e, value, false); }},
-      {"dictsort", [](Evaluator& e, const Value& value, const Arguments&) { return pairs_of(e, value, true); }},
+      {"dictsort",
+       [](Evaluator& e, const Value& value, const Arguments&) { return pairs_of(e, value, true); }},
       {"map", map},
-      {"select", [](Evaluator& e, const Value& v, const Arguments& a) { return choose(e, v, a, false, true); }},
-      {"reject", [](Evaluator& e, const Value& v, const Arguments& a) { return choose(e, v, a, false, false); }},
-      {"selectattr", [](Evaluator& e, const Value& v, const Arguments& a) { return choose(e, v, a, true, true); }},
-      {"rejectattr", [](Evaluator& e, const Value& v, const Arguments& a) { return choose(e, v, a, true, false); }},
+      {"select",
+       [](Evaluator& e, const Value& v, const Arguments& a) { return choose(e, v, a, false, true); }},
+      {"reject",
+       [](Evaluator& e, const Value& v, const Arguments& a) { return choose(e, v, a, false, false); }},
+      {"selectattr",
+       [](Evaluator& e, const Value& v, const Arguments& a) { return choose(e, v, a, true, true); }},
+      {"rejectattr",
+       [](Evaluator& e, const Value& v, const Arguments& a) { return choose(e, v, a, true, false); }},
       {"indent", indent},
       {"sort", sorted},
       {"unique",
@@ -278,14 +312,16 @@ Value Evaluator::apply_filter(const std::string& name, const Value& value, const
   std::vector<std::string> names;
   for (const auto& [known, filter] : filters()) names.push_back(known);
   const std::string near = nearest(name, names);
-  refuse(fmt::format("unknown filter '{}'{}", name, near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+  refuse(fmt::format("unknown filter '{}'{}", name,
+                     near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
 }
 
 bool Evaluator::apply_test(const std::string& name, const Value& value, const Arguments& arguments) {
   const Value* other = arguments.find(0, "");
   const auto data_is = [&](auto&& test) { return value.is_data() && test(value.data()); };
   const auto remainder = [&](int64_t by) {
-    if (!data_is([](const Data& d) { return d.is_number_integer(); }) || by == 0) refuse("expected a whole number");
+    if (!data_is([](const Data& d) { return d.is_number_integer(); }) || by == 0)
+      refuse("expected a whole number");
     const int64_t left = value.data().get<int64_t>() % by;
     return left < 0 ? -left : left;
   };
@@ -301,13 +337,15 @@ bool Evaluator::apply_test(const std::string& name, const Value& value, const Ar
   if (name == "false") return data_is([](const Data& d) { return d == false; });
   if (name == "mapping") return value.is_dictionary();
   if (name == "sequence" || name == "iterable")
-    return value.is_list() || value.is_string() || value.is_dictionary() || (name == "iterable" && value.is_undefined());
+    return value.is_list() || value.is_string() || value.is_dictionary() ||
+           (name == "iterable" && value.is_undefined());
   if (name == "callable") return value.kind() == Value::Kind::macro || value.kind() == Value::Kind::function;
   if (name == "odd") return remainder(2) == 1;
   if (name == "even") return remainder(2) == 0;
   if (name == "divisibleby") return remainder(argument_number(arguments, 0, "num", 0)) == 0;
-  const std::map<std::string, std::string> signs = {{"equalto", "=="}, {"eq", "=="}, {"ne", "!="}, {"lt", "<"},
-                                                    {"le", "<="},      {"gt", ">"},  {"ge", ">="}, {"in", "in"}};
+  const std::map<std::string, std::string> signs = {{"equalto", "=="}, {"eq", "=="}, {"ne", "!="},
+                                                    {"lt", "<"},       {"le", "<="}, {"gt", ">"},
+                                                    {"ge", ">="},      {"in", "in"}};
   const auto sign = signs.find(name);
   if (sign == signs.end() || !other) refuse(fmt::format("unknown test '{}'", name));
   return compare(sign->second, value, *other);
@@ -342,7 +380,8 @@ std::vector<Value> elements(const Evaluator& evaluator, const Value& value) {
   std::vector<Value> result;
   if (value.is_undefined()) return result;
   if (value.is_string()) {
-    for (std::string& character : characters(value.string())) result.push_back(text_value(std::move(character)));
+    for (std::string& character : characters(value.string()))
+      result.push_back(text_value(std::move(character)));
   } else if (value.is_list()) {
     for (const Data& element : value.data()) result.push_back(value.part(element));
   } else if (value.is_dictionary()) {
@@ -364,7 +403,8 @@ Value split(const std::string& text, const Arguments& arguments) {
     size_t at = std::string::npos, length = by.size();
     if (by.empty()) {
       at = rest.find_first_of(" \t\n\r\v\f");
-      length = at == std::string::npos ? 0 : rest.size() - at - stripped(rest.substr(at), "", true, false).size();
+      length =
+          at == std::string::npos ? 0 : rest.size() - at - stripped(rest.substr(at), "", true, false).size();
     } else {
       at = rest.find(by);
     }
@@ -383,7 +423,8 @@ Value split_right(const std::string& text, const Arguments& arguments) {
   int64_t most = argument_number(arguments, 1, "maxsplit", -1);
   std::vector<std::string> parts;
   std::string rest = text;
-  for (size_t at = rest.rfind(by); at != std::string::npos && most != 0 && !by.empty(); at = rest.rfind(by), --most) {
+  for (size_t at = rest.rfind(by); at != std::string::npos && most != 0 && !by.empty();
+       at = rest.rfind(by), --most) {
     parts.push_back(rest.substr(at + by.size()));
     rest.resize(at);
   }
@@ -409,25 +450,30 @@ bool has_method(const Value& self, const std::string& name) {
     return std::any_of(names.begin(), names.end(), [&](const char* each) { return name == each; });
   };
   if (self.is_dictionary()) return among({"items", "keys", "values", "get"});
-  return self.is_string() && among({"strip", "lstrip", "rstrip", "split", "rsplit", "splitlines", "upper", "lower",
-                                    "title", "capitalize", "startswith", "endswith", "replace", "find", "join", "count",
-                                    "isdigit"});
+  return self.is_string() &&
+         among({"strip", "lstrip", "rstrip", "split", "rsplit", "splitlines", "upper", "lower", "title",
+                "capitalize", "startswith", "endswith", "replace", "find", "join", "count", "isdigit"});
 }
 
-Value call_method(const Evaluator& evaluator, const Value& self, const std::string& name, const Arguments& arguments) {
+Value call_method(const Evaluator& evaluator, const Value& self, const std::string& name,
+                  const Arguments& arguments) {
   const Value* first = arguments.find(0, "key");
   if (self.is_dictionary()) {
     const Data& data = self.data();
     if (name == "get") {
-      if (first && first->is_string() && data.contains(first->string())) return self.part(data[first->string()]);
+      if (first && first->is_string() && data.contains(first->string()))
+        return self.part(data[first->string()]);
       const Value* otherwise = arguments.find(1, "default");
       return otherwise ? *otherwise : Value(Data());
     }
     Data list = Data::array();
     for (const auto& [key, element] : data.items()) {
-      if (name == "items") list.push_back(Data::array({key, element}));
-      else if (name == "keys") list.push_back(key);
-      else list.push_back(element);
+      if (name == "items")
+        list.push_back(Data::array({key, element}));
+      else if (name == "keys")
+        list.push_back(key);
+      else
+        list.push_back(element);
     }
     return Value(std::move(list));
   }
@@ -453,14 +499,18 @@ Value call_method(const Evaluator& evaluator, const Value& self, const std::stri
   if (name == "startswith" || name == "endswith")
     return Value(Data(begins_or_ends(text, first, name == "startswith")));
   if (name == "replace")
-    return text_value(replaced(text, word, argument_text(arguments, 1, "new", ""), argument_number(arguments, 2, "count", -1)));
+    return text_value(replaced(text, word, argument_text(arguments, 1, "new", ""),
+                               argument_number(arguments, 2, "count", -1)));
   if (name == "find") {
     const size_t at = text.find(word);
-    return Value(Data(at == std::string::npos ? -1 : static_cast<int64_t>(characters(text.substr(0, at)).size())));
+    return Value(
+        Data(at == std::string::npos ? -1 : static_cast<int64_t>(characters(text.substr(0, at)).size())));
   }
   if (name == "count") {
     int64_t count = 0;
-    for (size_t at = text.find(word); at != std::string::npos && !word.empty(); at = text.find(word, at + word.size())) ++count;
+    for (size_t at = text.find(word); at != std::string::npos && !word.empty();
+         at = text.find(word, at + word.size()))
+      ++count;
     return Value(Data(count));
   }
   if (name == "isdigit") {

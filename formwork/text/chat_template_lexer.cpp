@@ -28,13 +28,17 @@ class Lexer {
         break;
       }
       const char kind = source_[tag + 1], sign = tag + 2 < source_.size() ? source_[tag + 2] : ' ';
-      if (sign == '-') strip_end(text);
-      else if (kind != '{' && sign != '+') strip_line(text, tag - text.size());
+      if (sign == '-')
+        strip_end(text);
+      else if (kind != '{' && sign != '+')
+        strip_line(text, tag - text.size());
       add_text(text);
       at_ = tag + 2;
       if (sign == '-' || (sign == '+' && kind != '{')) ++at_;
-      if (kind == '#') skip_comment();
-      else read_tag(kind == '{');
+      if (kind == '#')
+        skip_comment();
+      else
+        read_tag(kind == '{');
     }
     add(Kind::end, "");
     return std::move(tokens_);
@@ -48,9 +52,7 @@ class Lexer {
     return source_.size();
   }
 
-  void add(Kind kind, std::string text) {
-    tokens_.push_back({kind, std::move(text), line_});
-  }
+  void add(Kind kind, std::string text) { tokens_.push_back({kind, std::move(text), line_}); }
   void add_text(const std::string& text) {
     if (!text.empty()) add(Kind::text, text);
   }
@@ -123,7 +125,8 @@ class Lexer {
         return add(Kind::sign, sign);
       }
     if (std::string_view("+-*/%~<>=()[]{}.,:|").find(c) == std::string_view::npos)
-      fail("chat template, line {}: expected an expression, found '{}'", line_, utf8_replaced(source_.substr(at_, 1)));
+      fail("chat template, line {}: expected an expression, found '{}'", line_,
+           utf8_replaced(source_.substr(at_, 1)));
     ++at_;
     add(Kind::sign, std::string(1, c));
   }
@@ -148,8 +151,10 @@ class Lexer {
     const int line = line_;
     for (++at_; at_ < source_.size() && source_[at_] != quote; ++at_) {
       line_ += source_[at_] == '\n';
-      if (source_[at_] == '\\' && at_ + 1 < source_.size()) escape(text);
-      else text += source_[at_];
+      if (source_[at_] == '\\' && at_ + 1 < source_.size())
+        escape(text);
+      else
+        text += source_[at_];
     }
     if (at_ >= source_.size()) fail("chat template, line {}: a text in quotes does not end", line);
     ++at_;

@@ -8,7 +8,19 @@
 namespace formwork::chat {
 
 struct Token {
-  enum class Kind { text, output_begin, output_end, block_begin, block_end, name, string, integer, real, sign, end };
+  enum class Kind {
+    text,
+    output_begin,
+    output_end,
+    block_begin,
+    block_end,
+    name,
+    string,
+    integer,
+    real,
+    sign,
+    end
+  };
   Kind kind = Kind::end;
   std::string text;
   int line = 1;

@@ -30,7 +30,9 @@ class Parser {
   bool take_sign(const char* sign) { return is_sign(sign) && (next(), true); }
   bool take_name(const char* name) { return is_name(name) && (next(), true); }
   [[noreturn]] void unexpected(const char* expected) const {
-    const std::string found = now().kind == Kind::end ? "the end" : now().text.empty() ? "the end of a tag" : "'" + now().text + "'";
+    const std::string found = now().kind == Kind::end ? "the end"
+                              : now().text.empty()    ? "the end of a tag"
+                                                      : "'" + now().text + "'";
     fail("chat template, line {}: expected {}, found {}", now().line, expected, found);
   }
   void want_sign(const char* sign) {
@@ -77,7 +79,8 @@ class Parser {
           if (is_name(end.c_str())) return body;
         body.push_back(block());
       } else {
-        if (!ends.empty()) fail("chat template, line {}: expected {}, found the end", now().line, ends.back());
+        if (!ends.empty())
+          fail("chat template, line {}: expected {}, found the end", now().line, ends.back());
         return body;
       }
     }
@@ -328,7 +331,8 @@ class Parser {
       return constant(text);
     }
     if (now().kind == Kind::integer || now().kind == Kind::real) {
-      Expr made = now().kind == Kind::integer ? constant(std::stoll(now().text)) : constant(std::stod(now().text));
+      Expr made =
+          now().kind == Kind::integer ? constant(std::stoll(now().text)) : constant(std::stod(now().text));
       next();
       return made;
     }
@@ -473,7 +477,8 @@ class Parser {
 
 std::unique_ptr<Template> parse(std::string_view source) {
   constexpr size_t longest = 1 << 20;
-  if (source.size() > longest) fail("expected a chat template of at most {} bytes, found {}", longest, source.size());
+  if (source.size() > longest)
+    fail("expected a chat template of at most {} bytes, found {}", longest, source.size());
   auto made = std::make_unique<Template>();
   made->body = Parser(lex(source)).all();
   return made;

@@ -65,11 +65,16 @@ bool equal(const Value& a, const Value& b) {
 
 std::string type_name(const Value& value) {
   switch (value.kind()) {
-    case Value::Kind::undefined: return "an undefined value";
-    case Value::Kind::space: return "a namespace";
-    case Value::Kind::macro: return "a macro";
-    case Value::Kind::function: return "a function";
-    case Value::Kind::data: break;
+    case Value::Kind::undefined:
+      return "an undefined value";
+    case Value::Kind::space:
+      return "a namespace";
+    case Value::Kind::macro:
+      return "a macro";
+    case Value::Kind::function:
+      return "a function";
+    case Value::Kind::data:
+      break;
   }
   const Data& data = value.data();
   if (data.is_null()) return "none";
@@ -93,12 +98,18 @@ std::string quoted(const std::string& text) {
   const char quote = text.find('\'') != std::string::npos && text.find('"') == std::string::npos ? '"' : '\'';
   std::string result(1, quote);
   for (const char c : text) {
-    if (c == '\n') result += "\\n";
-    else if (c == '\t') result += "\\t";
-    else if (c == '\r') result += "\\r";
-    else if (c == '\\' || c == quote) result.append("\\").append(1, c);
-    else if (static_cast<uint8_t>(c) < 0x20 || c == 0x7F) result += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
-    else result += c;
+    if (c == '\n')
+      result += "\\n";
+    else if (c == '\t')
+      result += "\\t";
+    else if (c == '\r')
+      result += "\\r";
+    else if (c == '\\' || c == quote)
+      result.append("\\").append(1, c);
+    else if (static_cast<uint8_t>(c) < 0x20 || c == 0x7F)
+      result += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
+    else
+      result += c;
   }
   return result + quote;
 }
@@ -133,12 +144,14 @@ std::string to_json_text(const Data& data, int indent, bool ascii, bool sort_key
   if (!data.is_structured()) return data.dump(-1, ' ', ascii, Data::error_handler_t::replace);
   if (data.empty()) return data.is_array() ? "[]" : "{}";
   const auto new_line = [&](int level) {
-    return indent < 0 ? std::string() : "\n" + std::string(static_cast<size_t>(indent) * static_cast<size_t>(level), ' ');
+    return indent < 0 ? std::string()
+                      : "\n" + std::string(static_cast<size_t>(indent) * static_cast<size_t>(level), ' ');
   };
   std::vector<std::pair<std::string, const Data*>> elements;
   for (const auto& [key, element] : data.items()) elements.emplace_back(key, &element);
   if (sort_keys && data.is_object())
-    std::sort(elements.begin(), elements.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::sort(elements.begin(), elements.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
   std::string text = data.is_array() ? "[" : "{";
   for (size_t i = 0; i < elements.size(); ++i) {
     if (i > 0) text += indent < 0 ? ", " : ",";

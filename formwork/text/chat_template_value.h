@@ -19,7 +19,8 @@ class Value {
   Value() = default;  // undefined
   explicit Value(Data data) : kind_(Kind::data), data_(std::make_shared<const Data>(std::move(data))) {}
   // A part of what `owner` keeps alive.
-  Value(const std::shared_ptr<const Data>& owner, const Data& part) : kind_(Kind::data), data_(owner, &part) {}
+  Value(const std::shared_ptr<const Data>& owner, const Data& part)
+      : kind_(Kind::data), data_(owner, &part) {}
   static Value undefined(std::string name);
   static Value make_space();
   static Value macro(const Statement& statement);
