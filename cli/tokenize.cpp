@@ -74,8 +74,10 @@ void add(CLI::App& app) {
   auto* input = command->add_option_group("input");
   input->add_option("--text", arguments->text, "the text");
   input->add_option("--file", arguments->file, "a file that holds it")->check(CLI::ExistingFile);
-  input->add_option("--lines", arguments->lines,
-                    "a file with one JSON text a line; prints a JSON object with ids and decoded text for each")
+  input
+      ->add_option(
+          "--lines", arguments->lines,
+          "a file with one JSON text a line; prints a JSON object with ids and decoded text for each")
       ->check(CLI::ExistingFile);
   input->require_option(1);
   command->add_flag("--ids", arguments->ids, "print only the ids, on one line");

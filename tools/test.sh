@@ -9,5 +9,8 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 if [ -z "${FORMWORK_DATA:-}" ]; then
   say "FORMWORK_DATA is not set: tests on real data sets will be skipped"
 fi
+if [ -z "${FORMWORK_MODELS:-}" ]; then
+  say "FORMWORK_MODELS is not set: the tokenizers of real models will be left out"
+fi
 ctest --test-dir "build/$preset" --output-on-failure -j "${JOBS:-$(find_jobs)}" "$@" ||
   die "tests in build/$preset" "read the output above; run one again with: ctest --test-dir build/$preset -R NAME -V"

@@ -34,8 +34,10 @@ class BertNormalizer final : public Normalizer {
     result.clear();
     each(text, [&](uint32_t code, std::string_view bytes) {
       if (options_.accents && is_nonspacing_mark(code)) return;
-      if (options_.lower) append_lower(result, code);
-      else result += bytes;
+      if (options_.lower)
+        append_lower(result, code);
+      else
+        result += bytes;
     });
     text.swap(result);
   }
@@ -70,8 +72,10 @@ class BertNormalizer final : public Normalizer {
         return;
       }
     }
-    if (options_.chinese && is_chinese(code)) result.append(" ").append(bytes).append(" ");
-    else result += bytes;
+    if (options_.chinese && is_chinese(code))
+      result.append(" ").append(bytes).append(" ");
+    else
+      result += bytes;
   }
 
   Options options_;

@@ -21,10 +21,10 @@ Bpe::Bpe(Vocabulary vocabulary, const Merges& merges, BpeOptions options, std::s
   std::string joined;
   for (const auto& [left, right, rank] : merges) {
     const std::string_view rest = tokens.text(right);
-    joined.assign(tokens.text(left))
-        .append(rest.substr(std::min(rest.size(), options_.prefix.size())));
+    joined.assign(tokens.text(left)).append(rest.substr(std::min(rest.size(), options_.prefix.size())));
     const int32_t id = tokens.find(joined);
-    if (id < 0) fail("{}: a merge names the token '{}', which is not in the vocabulary", where, utf8_replaced(joined));
+    if (id < 0)
+      fail("{}: a merge names the token '{}', which is not in the vocabulary", where, utf8_replaced(joined));
     merges_.add(left, right, {rank, id});
   }
   if (options_.unknown) {
@@ -66,8 +66,10 @@ void Bpe::encode(std::string_view word, std::vector<int32_t>& ids) const {
     if (whole >= 0) return ids.push_back(whole);
   }
   const size_t first = ids.size();
-  if (raw) start_bytes(word, ids);
-  else start_characters(word, ids);
+  if (raw)
+    start_bytes(word, ids);
+  else
+    start_characters(word, ids);
   merge_symbols(merges_, ids, first);
 }
 
@@ -76,7 +78,8 @@ namespace {
 // Unknown characters wait until a known one follows, so that neighbours can be fused.
 class Symbols {
  public:
-  Symbols(std::vector<int32_t>& ids, int32_t unknown, bool fuse) : ids_(ids), unknown_(unknown), fuse_(fuse) {}
+  Symbols(std::vector<int32_t>& ids, int32_t unknown, bool fuse)
+      : ids_(ids), unknown_(unknown), fuse_(fuse) {}
   ~Symbols() { flush(); }
   void known(int32_t id) {
     flush();
@@ -105,8 +108,10 @@ void Bpe::start_bytes(std::string_view word, std::vector<int32_t>& ids) const {
   Symbols symbols(ids, unknown_id_, options_.fuse_unknown);
   for (const char c : word) {
     const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
-    if (id >= 0) symbols.known(id);
-    else symbols.unknown();
+    if (id >= 0)
+      symbols.known(id);
+    else
+      symbols.unknown();
   }
 }
 
@@ -154,7 +159,9 @@ Bpe::Merges merges_by_token(const Vocabulary& vocabulary, const std::vector<int3
     for (size_t cut = next_code_point(text, 0).bytes; cut < text.size();
          cut += next_code_point(text, cut).bytes) {
       const int32_t left = vocabulary.find(text.substr(0, cut)), right = vocabulary.find(text.substr(cut));
-      const auto merges_too = [&](int32_t part) { return part >= 0 && ranks[static_cast<size_t>(part)] >= 0; };
+      const auto merges_too = [&](int32_t part) {
+        return part >= 0 && ranks[static_cast<size_t>(part)] >= 0;
+      };
       if (merges_too(left) && merges_too(right)) merges.push_back({left, right, rank});
     }
   }

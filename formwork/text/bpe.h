@@ -54,8 +54,8 @@ class Bpe final : public TokenModel {
 };
 
 // A merge for every way to cut a token of the vocabulary into two of them, ranked by the token it makes:
-// ranks[id], or none where it is negative. So merge SentencePiece models and tiktoken files, which list tokens
-// and no merges.
+// ranks[id], or none where it is negative. So merge SentencePiece models and tiktoken files, which list
+// tokens and no merges.
 Bpe::Merges merges_by_token(const Vocabulary& vocabulary, const std::vector<int32_t>& ranks);
 
 }  // namespace formwork

@@ -19,10 +19,7 @@ size_t merge_scanning(const MergeTable& merges, int32_t* ids, size_t count) {
     if (next[best].rank == MergeTable::none) break;
     ids[best] = next[best].joined;
     --count;
-    for (size_t i = best + 1; i < count; ++i) {
-      ids[i] = ids[i + 1];
-      next[i - 1] = next[i];
-    }
+    for (size_t i = best + 1; i < count; ++i) ids[i] = ids[i + 1];
     for (size_t i = best + 1; i + 1 < count; ++i) next[i] = next[i + 1];
     if (best > 0) next[best - 1] = merges.find(ids[best - 1], ids[best]);
     if (best + 1 < count) next[best] = merges.find(ids[best], ids[best + 1]);

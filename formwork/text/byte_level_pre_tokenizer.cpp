@@ -22,16 +22,17 @@ class ByteLevel final : public PreTokenizer {
       text = with_space;
     }
     if (!cuts_) return emit(text, first, out);
-    for_each_word(WordPattern::gpt2, text, [&](std::string_view word) {
-      emit(word, first && word.data() == text.data(), out);
-    });
+    for_each_word(WordPattern::gpt2, text,
+                  [&](std::string_view word) { emit(word, first && word.data() == text.data(), out); });
   }
   bool keeps_bytes() const override { return !prefix_space_; }
 
  private:
   void emit(std::string_view word, bool first, WordSink& out) const {
-    if (bytes_ == ByteForm::raw) out.word(word, first);
-    else out.word(to_byte_level(word), first);
+    if (bytes_ == ByteForm::raw)
+      out.word(word, first);
+    else
+      out.word(to_byte_level(word), first);
   }
 
   bool prefix_space_, cuts_;

@@ -15,7 +15,8 @@ bool ByteTokenizer::matches(const PipelineTokenizer& tokenizer) {
   const auto* bpe = dynamic_cast<const Bpe*>(&tokenizer.model());
   if (!bpe || tokenizer.vocab_size() != 256 || !tokenizer.lossless() || !bpe->merges().empty()) return false;
   for (int byte = 0; byte < 256; ++byte)
-    if (tokenizer.is_special(byte) || tokenizer.piece(byte) != to_byte_level(std::string(1, static_cast<char>(byte))))
+    if (tokenizer.is_special(byte) ||
+        tokenizer.piece(byte) != to_byte_level(std::string(1, static_cast<char>(byte))))
       return false;
   return true;
 }

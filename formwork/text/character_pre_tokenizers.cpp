@@ -96,8 +96,8 @@ Made make_digits(const nlohmann::json& content, std::string_view where) {
 }
 
 Made make_punctuation(const nlohmann::json& content, std::string_view where) {
-  const auto behavior = content.contains("behavior") ? split_behavior(content["behavior"], where)
-                                                     : SplitBehavior::isolated;
+  const auto behavior =
+      content.contains("behavior") ? split_behavior(content["behavior"], where) : SplitBehavior::isolated;
   return std::make_unique<CutAtCharacters>(is_punctuation, behavior);
 }
 

@@ -75,7 +75,8 @@ std::string from_base64(std::string_view text, std::string_view where) {
   while (text.ends_with('=')) text.remove_suffix(1);
   for (const char c : text) {
     const size_t value = alphabet.find(c);
-    if (value == std::string_view::npos) fail("{}: expected base64, found the byte {}", where, static_cast<uint8_t>(c));
+    if (value == std::string_view::npos)
+      fail("{}: expected base64, found the byte {}", where, static_cast<uint8_t>(c));
     bits = bits << 6 | static_cast<uint32_t>(value);
     held += 6;
     if (held < 8) continue;
@@ -91,8 +92,7 @@ std::string to_base64(std::string_view bytes) {
     uint32_t bits = 0;
     for (size_t i = 0; i < 3; ++i)
       bits = bits << 8 | (at + i < bytes.size() ? static_cast<uint8_t>(bytes[at + i]) : 0);
-    for (size_t i = 0; i < 4; ++i)
-      text += at + i <= bytes.size() ? alphabet[bits >> (18 - 6 * i) & 63] : '=';
+    for (size_t i = 0; i < 4; ++i) text += at + i <= bytes.size() ? alphabet[bits >> (18 - 6 * i) & 63] : '=';
   }
   return text;
 }

@@ -123,8 +123,10 @@ class WordPieceDecoder final : public Decoder {
   void decode(Texts& texts) const override {
     for (size_t i = 0; i < texts.size(); ++i) {
       if (i > 0) {
-        if (texts[i].starts_with(prefix_)) texts[i].erase(0, prefix_.size());
-        else texts[i].insert(0, " ");
+        if (texts[i].starts_with(prefix_))
+          texts[i].erase(0, prefix_.size());
+        else
+          texts[i].insert(0, " ");
       }
       if (cleanup_) clean(texts[i]);
     }
@@ -133,7 +135,7 @@ class WordPieceDecoder final : public Decoder {
  private:
   static void clean(std::string& text) {
     constexpr std::pair<std::string_view, std::string_view> rules[] = {
-        {" .", "."},     {" ?", "?"},   {" !", "!"},           {" ,", ","},   {" ' ", "'"},  {" n't", "n't"},
+        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
         {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     for (const auto& [from, to] : rules) replace_all(text, from, to);
   }

@@ -16,8 +16,10 @@ void check_depth(std::string_view text, std::string_view where) {
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (inside) {
-      if (c == '\\') ++i;
-      else if (c == '"') inside = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        inside = false;
     } else if (c == '"') {
       inside = true;
     } else if (c == '{' || c == '[') {
@@ -71,7 +73,8 @@ std::string text_field(const json& object, const char* key, std::string otherwis
 bool flag_field(const json& object, const char* key, bool otherwise, std::string_view where) {
   const json* value = present(object, key, where);
   if (!value) return otherwise;
-  if (!value->is_boolean()) fail("{}: expected '{}' to be true or false, found {}", where, key, shown(*value));
+  if (!value->is_boolean())
+    fail("{}: expected '{}' to be true or false, found {}", where, key, shown(*value));
   return value->get<bool>();
 }
 

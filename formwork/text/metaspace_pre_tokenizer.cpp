@@ -21,8 +21,10 @@ class MetaspaceSplit final : public PreTokenizer {
     marked.reserve(text.size() + text.size() / 2 + mark.size());
     if (prepend && !starts_with_mark) marked += mark;
     for (const char c : text) {
-      if (c == ' ') marked += mark;
-      else marked += c;
+      if (c == ' ')
+        marked += mark;
+      else
+        marked += c;
     }
     if (!options_.split) return out.word(marked, first);
     for (size_t at = 0; at < marked.size();) {

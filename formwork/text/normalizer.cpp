@@ -48,8 +48,10 @@ class PerCharacter final : public Normalizer {
 };
 
 void lower(std::string& result, uint32_t code, std::string_view bytes) {
-  if (code < 0x80) result += code >= 'A' && code <= 'Z' ? static_cast<char>(code + 32) : bytes[0];
-  else append_lower(result, code);
+  if (code < 0x80)
+    result += code >= 'A' && code <= 'Z' ? static_cast<char>(code + 32) : bytes[0];
+  else
+    append_lower(result, code);
 }
 
 void without_accents(std::string& result, uint32_t code, std::string_view bytes) {
@@ -63,8 +65,10 @@ void nmt(std::string& result, uint32_t code, std::string_view bytes) {
   const bool space = code == 9 || code == 0xA || code == 0xC || code == 0xD || code == 0x1680 ||
                      (code >= 0x200B && code <= 0x200F) || code == 0x2028 || code == 0x2029 ||
                      code == 0x2581 || code == 0xFEFF || code == 0xFFFD;
-  if (space) result += ' ';
-  else if (!dropped) result += bytes;
+  if (space)
+    result += ' ';
+  else if (!dropped)
+    result += bytes;
 }
 
 void byte_level(std::string& result, uint32_t, std::string_view bytes) { result += to_byte_level(bytes); }

@@ -72,7 +72,8 @@ PipelineTokenizer::PipelineTokenizer(json rest, std::unique_ptr<TokenModel> mode
   for (const auto* items : {&post_processor_.single, &post_processor_.pair})
     for (const auto& item : *items)
       for (const int64_t id : item.ids)
-        if (id >= vocab_size_) fail("{}: the post-processor adds token {}, but there are {}", where, id, vocab_size_);
+        if (id >= vocab_size_)
+          fail("{}: the post-processor adds token {}, but there are {}", where, id, vocab_size_);
   make_finders();
   lossless_ = loses_nothing();
 }
@@ -99,8 +100,8 @@ void PipelineTokenizer::make_finders() {
 bool PipelineTokenizer::loses_nothing() const {
   const bool strips = std::any_of(added_.begin(), added_.end(),
                                   [](const AddedToken& token) { return token.lstrip || token.rstrip; });
-  return !normalizer_ && pre_tokenizer_ && pre_tokenizer_->keeps_bytes() && model_->covers_bytes() && !strips &&
-         rest_.contains("decoder") && rest_["decoder"].is_object() &&
+  return !normalizer_ && pre_tokenizer_ && pre_tokenizer_->keeps_bytes() && model_->covers_bytes() &&
+         !strips && rest_.contains("decoder") && rest_["decoder"].is_object() &&
          rest_["decoder"].value("type", json()) == "ByteLevel";
 }
 
@@ -124,8 +125,10 @@ void PipelineTokenizer::give_back(std::unique_ptr<Scratch> scratch) const {
 
 void PipelineTokenizer::encode_words(std::string_view text, bool first, Scratch& scratch) const {
   Words words(*model_, scratch);
-  if (pre_tokenizer_) pre_tokenizer_->split(text, first, words);
-  else words.word(text, first);
+  if (pre_tokenizer_)
+    pre_tokenizer_->split(text, first, words);
+  else
+    words.word(text, first);
 }
 
 // A stretch without the tokens that are looked for in raw text.

@@ -59,7 +59,8 @@ Made make_template(const json& content, std::string_view where) {
 // ["[SEP]", 102]
 Item pair_item(const json& content, const char* key, int64_t type, std::string_view where) {
   const json& token = list_field(content, key, where);
-  if (token.size() != 2) fail("{}: expected '{}' to be a token and its id, found {}", where, key, shown(token));
+  if (token.size() != 2)
+    fail("{}: expected '{}' to be a token and its id, found {}", where, key, shown(token));
   return {Kind::special, {checked_id(token[1], where)}, type};
 }
 

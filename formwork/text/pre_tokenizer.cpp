@@ -51,8 +51,8 @@ Made make_sequence(const json& content, ByteForm bytes, std::string_view where, 
   const json& list = list_field(content, "pretokenizers", where);
   std::vector<Made> parts;
   for (size_t i = 0; i < list.size(); ++i)
-    parts.push_back(make_pre_tokenizer(list[i], i + 1 == list.size() ? bytes : ByteForm::printable, where,
-                                       depth + 1));
+    parts.push_back(
+        make_pre_tokenizer(list[i], i + 1 == list.size() ? bytes : ByteForm::printable, where, depth + 1));
   return std::make_unique<Sequence>(std::move(parts));
 }
 

@@ -1,6 +1,6 @@
-// Pre-tokenizers: cut a normalized text into the words that a model sees one at a time. Types and meanings are
-// those of `tokenizer.json`: ByteLevel, Split, Digits, Metaspace, Whitespace, WhitespaceSplit, Punctuation,
-// BertPreTokenizer, CharDelimiterSplit, Sequence.
+// Pre-tokenizers: cut a normalized text into the words that a model sees one at a time. Types and meanings
+// are those of `tokenizer.json`: ByteLevel, Split, Digits, Metaspace, Whitespace, WhitespaceSplit,
+// Punctuation, BertPreTokenizer, CharDelimiterSplit, Sequence.
 #pragma once
 #include <memory>
 #include <nlohmann/json_fwd.hpp>

@@ -1,6 +1,6 @@
 // Precompiled: the character map of a SentencePiece model, applied as the Hugging Face library does: to a
-// whole grapheme of fewer than six bytes where its beginning is in the map, else to each character alone. With
-// "longest_match" (ours; the library ignores it) as SentencePiece does: the longest entry at each place.
+// whole grapheme of fewer than six bytes where its beginning is in the map, else to each character alone.
+// With "longest_match" (ours; the library ignores it) as SentencePiece does: the longest entry at each place.
 #include <utf8proc.h>
 
 #include <array>
@@ -37,8 +37,7 @@ class Precompiled final : public Normalizer {
  private:
   static size_t grapheme_end(std::string_view text, size_t at) {
     const auto is_plain = [&](size_t i) { return i >= text.size() || static_cast<uint8_t>(text[i]) < 0x80; };
-    if (is_plain(at) && is_plain(at + 1))
-      return at + (text.substr(at, 2) == "\r\n" ? 2 : 1);
+    if (is_plain(at) && is_plain(at + 1)) return at + (text.substr(at, 2) == "\r\n" ? 2 : 1);
     CodePoint point = next_code_point(text, at);
     utf8proc_int32_t state = 0;
     for (at += point.bytes; at < text.size(); at += point.bytes) {
@@ -68,8 +67,7 @@ class Precompiled final : public Normalizer {
   }
 
   void add_character(std::string& result, std::string_view bytes) const {
-    const auto found =
-        bytes.size() == 1 ? ascii_[static_cast<size_t>(bytes[0])] : map_.replacement(bytes);
+    const auto found = bytes.size() == 1 ? ascii_[static_cast<size_t>(bytes[0])] : map_.replacement(bytes);
     result += found.value_or(bytes);
   }
 

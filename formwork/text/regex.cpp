@@ -103,9 +103,8 @@ Regex::Search::~Search() { pcre2_match_data_free(static_cast<pcre2_match_data*>(
 bool Regex::Search::next(std::pair<size_t, size_t>& found) {
   auto* match = static_cast<pcre2_match_data*>(match_);
   while (at_ < text_.size()) {
-    const int count =
-        pcre2_match(regex_.code_->compiled, reinterpret_cast<PCRE2_SPTR>(text_.data()), text_.size(), at_,
-                    PCRE2_NO_UTF_CHECK, match, regex_.code_->context);
+    const int count = pcre2_match(regex_.code_->compiled, reinterpret_cast<PCRE2_SPTR>(text_.data()),
+                                  text_.size(), at_, PCRE2_NO_UTF_CHECK, match, regex_.code_->context);
     if (count == PCRE2_ERROR_NOMATCH) break;
     if (count < 0) fail("a regular expression of the tokenizer gave up on a text of {} bytes", text_.size());
     const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(match);

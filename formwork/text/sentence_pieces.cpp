@@ -109,7 +109,8 @@ json decoders(const TokenizerParts& parts) {
 
 std::unique_ptr<Tokenizer> make_sentence_pieces(const TokenizerParts& parts, std::string_view where) {
   if (parts.scores.size() != parts.tokens.size())
-    fail("{}: expected a score for each of {} tokens, found {}", where, parts.tokens.size(), parts.scores.size());
+    fail("{}: expected a score for each of {} tokens, found {}", where, parts.tokens.size(),
+         parts.scores.size());
   json rest = {{"version", "1.0"},
                {"added_tokens", added_tokens_json(parts, where)},
                {"normalizer", normalizers(parts)},

@@ -7,8 +7,8 @@
 
 namespace formwork {
 
-// parts.model "llama" (BPE: of all neighbours the pair that makes the piece with the highest score merges first)
-// or "t5" (Unigram), with scores and types.
+// parts.model "llama" (BPE: of all neighbours the pair that makes the piece with the highest score merges
+// first) or "t5" (Unigram), with scores and types.
 std::unique_ptr<Tokenizer> make_sentence_pieces(const TokenizerParts& parts, std::string_view where);
 
 // Shared with tokenizer_parts.cpp: `added_tokens` of control, unknown and user-defined pieces, and a

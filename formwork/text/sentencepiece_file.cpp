@@ -23,11 +23,20 @@ class Message {
     const uint64_t key = varint();
     field = {key >> 3, 0, {}, static_cast<int>(key & 7)};
     switch (field.wire) {
-      case 0: field.value = varint(); break;
-      case 1: field.value = fixed(8); break;
-      case 2: field.bytes = take(varint()); break;
-      case 5: field.value = fixed(4); break;
-      default: fail("{}: expected a SentencePiece model, found a field of wire type {}", where_, field.wire);
+      case 0:
+        field.value = varint();
+        break;
+      case 1:
+        field.value = fixed(8);
+        break;
+      case 2:
+        field.bytes = take(varint());
+        break;
+      case 5:
+        field.value = fixed(4);
+        break;
+      default:
+        fail("{}: expected a SentencePiece model, found a field of wire type {}", where_, field.wire);
     }
     if (field.number == 0) fail("{}: expected a SentencePiece model, found a field without a number", where_);
     return true;
@@ -68,7 +77,8 @@ float as_float(uint64_t bits) {
 
 void require_wire(const Field& field, int wire, std::string_view where) {
   if (field.wire != wire)
-    fail("{}: field {} of the SentencePiece model has wire type {}, expected {}", where, field.number, field.wire, wire);
+    fail("{}: field {} of the SentencePiece model has wire type {}, expected {}", where, field.number,
+         field.wire, wire);
 }
 
 void read_piece(std::string_view bytes, TokenizerParts& parts, std::string_view where) {

@@ -14,8 +14,10 @@ void join_with_previous(std::vector<TextPart>& parts, Joins&& joins) {
   std::vector<TextPart> joined;
   bool previous_match = false;
   for (const TextPart& part : parts) {
-    if (!joined.empty() && joins(previous_match, part.is_match)) joined.back().last = part.last;
-    else joined.push_back(part);
+    if (!joined.empty() && joins(previous_match, part.is_match))
+      joined.back().last = part.last;
+    else
+      joined.push_back(part);
     previous_match = part.is_match;
   }
   parts.swap(joined);

@@ -31,9 +31,8 @@ class KnownSplit final : public PreTokenizer {
  public:
   explicit KnownSplit(WordPattern pattern) : pattern_(pattern) {}
   void split(std::string_view text, bool first, WordSink& out) const override {
-    for_each_word(pattern_, text, [&](std::string_view word) {
-      out.word(word, first && word.data() == text.data());
-    });
+    for_each_word(pattern_, text,
+                  [&](std::string_view word) { out.word(word, first && word.data() == text.data()); });
   }
   bool keeps_bytes() const override { return true; }
 
@@ -48,8 +47,8 @@ std::unique_ptr<PreTokenizer> make_split(const nlohmann::json& content, std::str
   const SplitBehavior behavior = split_behavior(field(content, "behavior", where), where);
   const bool invert = flag_field(content, "invert", false, where);
   // Matches that are all removed leave nothing; matches of an inverted pattern are what is between, nothing.
-  const bool keeps_matches = (behavior == SplitBehavior::isolated) ||
-                             (behavior == SplitBehavior::removed && invert);
+  const bool keeps_matches =
+      (behavior == SplitBehavior::isolated) || (behavior == SplitBehavior::removed && invert);
   if (const auto known = known_pattern(pattern.text()); known && pattern.is_regex() && keeps_matches)
     return std::make_unique<KnownSplit>(*known);
   return std::make_unique<Split>(std::move(pattern), behavior, invert);

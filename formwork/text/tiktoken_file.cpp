@@ -29,7 +29,8 @@ Vocabulary read_ranks(std::string_view text, std::string_view where) {
     const size_t space = line.find(' ');
     int64_t rank = -1;
     const char* last = line.data() + line.size();
-    const auto parsed = std::from_chars(space == std::string_view::npos ? last : line.data() + space + 1, last, rank);
+    const auto parsed =
+        std::from_chars(space == std::string_view::npos ? last : line.data() + space + 1, last, rank);
     if (parsed.ec != std::errc() || parsed.ptr != last || space == 0)
       fail("{}: expected lines of base64 and a rank, found '{}'", where, utf8_replaced(line.substr(0, 60)));
     vocabulary.add(rank, to_byte_level(from_base64(line.substr(0, space), where)), where);
@@ -41,7 +42,8 @@ Vocabulary read_ranks(std::string_view text, std::string_view where) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> tokenizer_from_tiktoken(std::string_view text, std::string_view where,
-                                                   WordPattern pattern, const std::vector<std::string>& special) {
+                                                   WordPattern pattern,
+                                                   const std::vector<std::string>& special) {
   Vocabulary vocabulary = read_ranks(text, where);
   std::vector<int32_t> ranks;
   for (int64_t id = 0; id < vocabulary.size(); ++id)
@@ -54,11 +56,15 @@ std::unique_ptr<Tokenizer> tokenizer_from_tiktoken(std::string_view text, std::s
   options.bytes = ByteForm::raw;
   options.ignore_merges = true;
   auto model = std::make_unique<Bpe>(std::move(vocabulary), merges, options, where);
-  json cut = {{"type", "Split"}, {"pattern", {{"Regex", pattern_text(pattern)}}}, {"behavior", "Isolated"}, {"invert", false}};
-  json rest = {{"version", "1.0"},
-               {"added_tokens", std::move(added)},
-               {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {std::move(cut), byte_level_json(false)}}}},
-               {"decoder", byte_level_json()}};
+  json cut = {{"type", "Split"},
+              {"pattern", {{"Regex", pattern_text(pattern)}}},
+              {"behavior", "Isolated"},
+              {"invert", false}};
+  json rest = {
+      {"version", "1.0"},
+      {"added_tokens", std::move(added)},
+      {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {std::move(cut), byte_level_json(false)}}}},
+      {"decoder", byte_level_json()}};
   return std::make_unique<PipelineTokenizer>(std::move(rest), std::move(model), where);
 }
 

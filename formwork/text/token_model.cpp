@@ -21,8 +21,7 @@ std::unique_ptr<TokenModel> make_token_model(const json& content, ByteForm wante
 }
 
 Vocabulary vocabulary_from_json(const json& vocab, std::string_view where) {
-  if (!vocab.is_object())
-    fail("{}: expected model.vocab to be an object, found {}", where, shown(vocab));
+  if (!vocab.is_object()) fail("{}: expected model.vocab to be an object, found {}", where, shown(vocab));
   size_t bytes = 0;
   for (const auto& [text, id] : vocab.items()) bytes += text.size();
   Vocabulary vocabulary;

@@ -28,17 +28,17 @@ class Tokenizer {
   virtual std::string_view name() const = 0;  // "byte", "bpe", "wordpiece", "unigram", "wordlevel"
   virtual int64_t vocab_size() const = 0;     // 1 + the largest id
 
-  // The ids of a text, without the special tokens that a model expects around it. Special tokens that the text
-  // spells out become their ids. A lossless tokenizer takes any bytes; for others bytes that are not UTF-8
-  // become U+FFFD first (utf8_replaced). Safe to call from several threads.
+  // The ids of a text, without the special tokens that a model expects around it. Special tokens that the
+  // text spells out become their ids. A lossless tokenizer takes any bytes; for others bytes that are not
+  // UTF-8 become U+FFFD first (utf8_replaced). Safe to call from several threads.
   virtual std::vector<int64_t> encode(std::string_view text) const = 0;
 
   // One text or a pair, with the special tokens that a model expects around them. Length limits and padding
   // that a file may name are left to the caller.
   virtual Encoding encode_for_model(std::string_view text, std::optional<std::string_view> second = {}) const;
 
-  // The bytes that a token adds to the text before it; a special token's own text. Throws Error when id is not
-  // in [0, vocab_size).
+  // The bytes that a token adds to the text before it; a special token's own text. Throws Error when id is
+  // not in [0, vocab_size).
   virtual std::string token(int64_t id) const = 0;
 
   // A token as its vocabulary writes it ("Ġthe", "##ing", "▁a"), and the reverse.

@@ -31,8 +31,8 @@ std::optional<std::string> token_text(const json& value) {
 
 void read_special(const json& content, const Tokenizer& tokenizer, SpecialIds& ids) {
   const std::pair<const char*, std::optional<int64_t> SpecialIds::*> roles[] = {
-      {"bos_token", &SpecialIds::bos}, {"eos_token", &SpecialIds::eos},   {"pad_token", &SpecialIds::pad},
-      {"unk_token", &SpecialIds::unk}, {"cls_token", &SpecialIds::cls},   {"sep_token", &SpecialIds::sep},
+      {"bos_token", &SpecialIds::bos},  {"eos_token", &SpecialIds::eos}, {"pad_token", &SpecialIds::pad},
+      {"unk_token", &SpecialIds::unk},  {"cls_token", &SpecialIds::cls}, {"sep_token", &SpecialIds::sep},
       {"mask_token", &SpecialIds::mask}};
   if (!content.is_object()) return;
   for (const auto& [key, role] : roles)
@@ -61,14 +61,16 @@ std::unique_ptr<Tokenizer> load_vocab_text(const path& file, const json& config)
     if (!vocab.contains(name)) fail("{}: expected the token {}, found none", where, name);
     return json{name, vocab[name]};
   };
-  json normalizer = {{"type", "BertNormalizer"}, {"lowercase", flag_field(config, "do_lower_case", true, where)}};
+  json normalizer = {{"type", "BertNormalizer"},
+                     {"lowercase", flag_field(config, "do_lower_case", true, where)}};
   if (config.contains("strip_accents")) normalizer["strip_accents"] = config["strip_accents"];
-  json content = {{"added_tokens", added},
-                  {"normalizer", normalizer},
-                  {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-                  {"post_processor", {{"type", "BertProcessing"}, {"cls", token("[CLS]")}, {"sep", token("[SEP]")}}},
-                  {"decoder", {{"type", "WordPiece"}}},
-                  {"model", {{"type", "WordPiece"}, {"vocab", std::move(vocab)}}}};
+  json content = {
+      {"added_tokens", added},
+      {"normalizer", normalizer},
+      {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+      {"post_processor", {{"type", "BertProcessing"}, {"cls", token("[CLS]")}, {"sep", token("[SEP]")}}},
+      {"decoder", {{"type", "WordPiece"}}},
+      {"model", {{"type", "WordPiece"}, {"vocab", std::move(vocab)}}}};
   return tokenizer_from_json(std::move(content), where);
 }
 
@@ -88,7 +90,8 @@ std::unique_ptr<Tokenizer> load_file(const path& file, const json& config) {
 std::unique_ptr<Tokenizer> load_tokenizer(const path& given) {
   if (!std::filesystem::is_directory(given)) return load_file(given, json::object());
   const json config = read_json_if_there(given / "tokenizer_config.json");
-  for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt"}) {
+  for (const char* name :
+       {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt"}) {
     if (!std::filesystem::exists(given / name)) continue;
     auto tokenizer = load_file(given / name, config);
     SpecialIds ids = tokenizer->special();
@@ -97,7 +100,8 @@ std::unique_ptr<Tokenizer> load_tokenizer(const path& given) {
     tokenizer->set_special(ids);
     return tokenizer;
   }
-  fail("{}: expected tokenizer.json, tokenizer.model, spiece.model or vocab.txt, found none of them", given.string());
+  fail("{}: expected tokenizer.json, tokenizer.model, spiece.model or vocab.txt, found none of them",
+       given.string());
 }
 
 }  // namespace formwork

@@ -28,8 +28,9 @@ json sequence(json first, json second) {
 }
 
 json cut_at(std::string_view regex) {
-  return sequence({{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}, {"invert", false}},
-                  byte_level_json(false));
+  return sequence(
+      {{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}, {"invert", false}},
+      byte_level_json(false));
 }
 
 const std::vector<Cutting>& cuttings() {
@@ -42,14 +43,32 @@ const std::vector<Cutting>& cuttings() {
       R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|)"
       R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
   static const std::vector<Cutting> list = {
-      {{"gpt-2", "default", "", "olmo", "mpt", "jais", "phi-2", "roberta-bpe", "jina-en", "jina-es", "jina-de", "gigachat"},
-       byte_level_json(), false, false, nullptr},
+      {{"gpt-2", "default", "", "olmo", "mpt", "jais", "phi-2", "roberta-bpe", "jina-en", "jina-es",
+        "jina-de", "gigachat"},
+       byte_level_json(),
+       false,
+       false,
+       nullptr},
       {{"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"},
-       sequence({{"type", "Digits"}, {"individual_digits", true}}, byte_level_json()), false, false, nullptr},
-      {{"llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"}, cut_at(pattern_text(WordPattern::llama3)), true, true, nullptr},
-      {{"dbrx", "smaug-bpe", "chatglm-bpe"}, cut_at(pattern_text(WordPattern::llama3)), false, false, nullptr},
+       sequence({{"type", "Digits"}, {"individual_digits", true}}, byte_level_json()),
+       false,
+       false,
+       nullptr},
+      {{"llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"},
+       cut_at(pattern_text(WordPattern::llama3)),
+       true,
+       true,
+       nullptr},
+      {{"dbrx", "smaug-bpe", "chatglm-bpe"},
+       cut_at(pattern_text(WordPattern::llama3)),
+       false,
+       false,
+       nullptr},
       {{"qwen2", "stablelm2", "deepseek-r1-qwen", "hunyuan", "megrez"},
-       cut_at(pattern_text(WordPattern::qwen2)), false, false, {{"type", "NFC"}}},
+       cut_at(pattern_text(WordPattern::qwen2)),
+       false,
+       false,
+       {{"type", "NFC"}}},
       {{"gpt-4o", "llama4"}, cut_at(gpt4o), false, false, nullptr},
       {{"tekken"}, cut_at(tekken), true, true, nullptr},
   };
@@ -84,7 +103,8 @@ Bpe::Merges read_merges(const std::vector<std::string>& lines, const Vocabulary&
   for (const std::string& line : lines) {
     const size_t space = line.find(' ', 1);
     const int32_t left = vocabulary.find(std::string_view(line).substr(0, space));
-    const int32_t right = space == std::string::npos ? -1 : vocabulary.find(std::string_view(line).substr(space + 1));
+    const int32_t right =
+        space == std::string::npos ? -1 : vocabulary.find(std::string_view(line).substr(space + 1));
     if (left < 0 || right < 0)
       fail("{}: expected a merge of two tokens of the vocabulary, found '{}'", where, utf8_replaced(line));
     merges.push_back({left, right, static_cast<int32_t>(merges.size())});
@@ -124,21 +144,25 @@ std::unique_ptr<Tokenizer> make_bert(const TokenizerParts& parts, std::string_vi
     vocab[utf8_replaced(wordpiece_text(parts.tokens[id], special))] = id;
   }
   const auto id_or = [](std::optional<int64_t> id, std::optional<int64_t> other) { return id ? id : other; };
-  const auto cls = id_or(parts.special.cls, parts.special.bos), sep = id_or(parts.special.sep, parts.special.eos);
+  const auto cls = id_or(parts.special.cls, parts.special.bos),
+             sep = id_or(parts.special.sep, parts.special.eos);
   const auto size = static_cast<int64_t>(parts.tokens.size());
   if (!cls || !sep || *cls < 0 || *sep < 0 || *cls >= size || *sep >= size)
     fail("{}: expected ids of [CLS] and [SEP] in [0, {}), found none", where, size);
   const int64_t unk = parts.special.unk.value_or(-1);
   const std::string unknown =
       unk >= 0 && unk < size ? utf8_replaced(parts.tokens[static_cast<size_t>(unk)]) : "[UNK]";
-  const auto named = [&](int64_t id) { return json{utf8_replaced(parts.tokens[static_cast<size_t>(id)]), id}; };
-  json content = {{"version", "1.0"},
-                  {"added_tokens", added_tokens_json(parts, where)},
-                  {"normalizer", {{"type", "BertNormalizer"}}},
-                  {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-                  {"post_processor", {{"type", "BertProcessing"}, {"cls", named(*cls)}, {"sep", named(*sep)}}},
-                  {"decoder", {{"type", "WordPiece"}}},
-                  {"model", {{"type", "WordPiece"}, {"unk_token", unknown}, {"vocab", std::move(vocab)}}}};
+  const auto named = [&](int64_t id) {
+    return json{utf8_replaced(parts.tokens[static_cast<size_t>(id)]), id};
+  };
+  json content = {
+      {"version", "1.0"},
+      {"added_tokens", added_tokens_json(parts, where)},
+      {"normalizer", {{"type", "BertNormalizer"}}},
+      {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+      {"post_processor", {{"type", "BertProcessing"}, {"cls", named(*cls)}, {"sep", named(*sep)}}},
+      {"decoder", {{"type", "WordPiece"}}},
+      {"model", {{"type", "WordPiece"}, {"unk_token", unknown}, {"vocab", std::move(vocab)}}}};
   return tokenizer_from_json(std::move(content), where);
 }
 
@@ -146,7 +170,8 @@ std::unique_ptr<Tokenizer> make_bert(const TokenizerParts& parts, std::string_vi
 
 json added_tokens_json(const TokenizerParts& parts, std::string_view where) {
   if (!parts.types.empty() && parts.types.size() != parts.tokens.size())
-    fail("{}: expected a type for each of {} tokens, found {}", where, parts.tokens.size(), parts.types.size());
+    fail("{}: expected a type for each of {} tokens, found {}", where, parts.tokens.size(),
+         parts.types.size());
   json added = json::array();
   for (size_t id = 0; id < parts.types.size(); ++id) {
     const auto type = static_cast<TokenType>(parts.types[id]);
@@ -163,12 +188,15 @@ json surroundings(const TokenizerParts& parts, bool bos, bool eos, std::string_v
   const auto add = [&](json& list, std::optional<int64_t> id, int type) {
     if (!id) return;
     const auto size = static_cast<int64_t>(parts.tokens.size());
-    if (*id < 0 || *id >= size) fail("{}: expected a special token's id in [0, {}), found {}", where, size, *id);
+    if (*id < 0 || *id >= size)
+      fail("{}: expected a special token's id in [0, {}), found {}", where, size, *id);
     const std::string text = utf8_replaced(parts.tokens[static_cast<size_t>(*id)]);
     specials[text] = {{"id", text}, {"ids", {*id}}, {"tokens", {text}}};
     list.push_back({{"SpecialToken", {{"id", text}, {"type_id", type}}}});
   };
-  const auto text = [](const char* id, int type) { return json{{"Sequence", {{"id", id}, {"type_id", type}}}}; };
+  const auto text = [](const char* id, int type) {
+    return json{{"Sequence", {{"id", id}, {"type_id", type}}}};
+  };
   const auto bos_id = bos ? parts.special.bos : std::nullopt, eos_id = eos ? parts.special.eos : std::nullopt;
   add(single, bos_id, 0);
   single.push_back(text("A", 0));
@@ -183,10 +211,14 @@ json surroundings(const TokenizerParts& parts, bool bos, bool eos, std::string_v
 std::unique_ptr<Tokenizer> tokenizer_from_parts(const TokenizerParts& parts, std::string_view where) {
   if (parts.tokens.empty()) fail("{}: expected a vocabulary, found no tokens", where);
   std::unique_ptr<Tokenizer> tokenizer;
-  if (parts.model == "gpt2") tokenizer = make_gpt2(parts, where);
-  else if (parts.model == "bert") tokenizer = make_bert(parts, where);
-  else if (parts.model == "llama" || parts.model == "t5") tokenizer = make_sentence_pieces(parts, where);
-  else fail_unknown("tokenizer model", utf8_replaced(parts.model), {"gpt2", "llama", "bert", "t5"});
+  if (parts.model == "gpt2")
+    tokenizer = make_gpt2(parts, where);
+  else if (parts.model == "bert")
+    tokenizer = make_bert(parts, where);
+  else if (parts.model == "llama" || parts.model == "t5")
+    tokenizer = make_sentence_pieces(parts, where);
+  else
+    fail_unknown("tokenizer model", utf8_replaced(parts.model), {"gpt2", "llama", "bert", "t5"});
   tokenizer->set_special(parts.special);
   return tokenizer;
 }

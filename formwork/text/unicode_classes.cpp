@@ -17,9 +17,7 @@ bool between(utf8proc_category_t value, utf8proc_category_t first, utf8proc_cate
   return value >= first && value <= last;
 }
 
-bool is_mark(utf8proc_category_t value) {
-  return between(value, UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_ME);
-}
+bool is_mark(utf8proc_category_t value) { return between(value, UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_ME); }
 
 CharacterClass classify(uint32_t code) {
   if (is_space(code)) return CharacterClass::space;
@@ -43,15 +41,19 @@ uint32_t newer_lower(uint32_t code) {
   if (code >= 0x10D50 && code <= 0x10D65) return code + 0x20;
   if (code >= 0x16EA0 && code <= 0x16EB8) return code + 0x1B;
   switch (code) {
-    case 0xA7CB: return 0x264;
-    case 0xA7DC: return 0x19B;
+    case 0xA7CB:
+      return 0x264;
+    case 0xA7DC:
+      return 0x19B;
     case 0x1C89:
     case 0xA7CC:
     case 0xA7CE:
     case 0xA7D2:
     case 0xA7D4:
-    case 0xA7DA: return code + 1;
-    default: return 0;
+    case 0xA7DA:
+      return code + 1;
+    default:
+      return 0;
   }
 }
 
@@ -123,7 +125,8 @@ bool is_word(uint32_t code) {
     case UTF8PROC_CATEGORY_ME:
     case UTF8PROC_CATEGORY_ND:
     case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_PC: return true;
+    case UTF8PROC_CATEGORY_PC:
+      return true;
     case UTF8PROC_CATEGORY_CN:
       return in_table(UnicodeTable::newer_letters, code) || in_table(UnicodeTable::newer_marks, code) ||
              (in_table(UnicodeTable::newer_numbers, code) && (code < 0x1D2C0 || code > 0x1D2D3));
@@ -140,8 +143,8 @@ void append_lower(std::string& text, uint32_t code) {
     return;
   }
   const uint32_t newer = code >= 0x1C89 ? newer_lower(code) : 0;
-  append_utf8(text, newer ? newer
-                          : static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code))));
+  append_utf8(text,
+              newer ? newer : static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code))));
 }
 
 }  // namespace formwork

@@ -21,9 +21,8 @@ utf8proc_option_t options_of(UnicodeForm form) {
 void append_form(std::string& result, std::string_view text, utf8proc_option_t options) {
   if (text.empty()) return;
   utf8proc_uint8_t* form = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                   static_cast<utf8proc_ssize_t>(text.size()), &form, options);
+  const utf8proc_ssize_t size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                             static_cast<utf8proc_ssize_t>(text.size()), &form, options);
   if (size < 0) fail("normalizing text: {}", utf8proc_errmsg(size));
   result.append(reinterpret_cast<const char*>(form), static_cast<size_t>(size));
   std::free(form);
@@ -41,8 +40,10 @@ std::string unicode_normalized(std::string_view text, UnicodeForm form) {
   bool plain = true;
   const auto flush = [&](size_t end) {
     const std::string_view run = text.substr(start, end - start);
-    if (plain) result += run;
-    else append_form(result, run, options);
+    if (plain)
+      result += run;
+    else
+      append_form(result, run, options);
     start = end;
     plain = true;
   };

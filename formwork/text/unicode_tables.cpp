@@ -112,13 +112,20 @@ bool contains(const Range (&ranges)[n], uint32_t code) {
 
 bool in_table(UnicodeTable table, uint32_t code) {
   switch (table) {
-    case UnicodeTable::newer_letters: return contains(newer_letters, code);
-    case UnicodeTable::newer_numbers: return contains(newer_numbers, code);
-    case UnicodeTable::newer_marks: return contains(newer_marks, code);
-    case UnicodeTable::younger_punctuation: return contains(younger_punctuation, code);
-    case UnicodeTable::younger_nonspacing: return contains(younger_nonspacing, code);
-    case UnicodeTable::younger_combining: return contains(younger_combining, code);
-    case UnicodeTable::younger_normalized: return contains(younger_normalized, code);
+    case UnicodeTable::newer_letters:
+      return contains(newer_letters, code);
+    case UnicodeTable::newer_numbers:
+      return contains(newer_numbers, code);
+    case UnicodeTable::newer_marks:
+      return contains(newer_marks, code);
+    case UnicodeTable::younger_punctuation:
+      return contains(younger_punctuation, code);
+    case UnicodeTable::younger_nonspacing:
+      return contains(younger_nonspacing, code);
+    case UnicodeTable::younger_combining:
+      return contains(younger_combining, code);
+    case UnicodeTable::younger_normalized:
+      return contains(younger_normalized, code);
   }
   return false;
 }

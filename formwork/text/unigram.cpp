@@ -35,8 +35,7 @@ std::vector<Unigram::Node> Unigram::best_ways(std::string_view word) const {
     bool has_single = false;
     const auto offer = [&](size_t length, int32_t id, double score) {
       Node& node = nodes[at + length];
-      if (node.start < 0 || score + here > node.score)
-        node = {score + here, id, static_cast<int32_t>(at)};
+      if (node.start < 0 || score + here > node.score) node = {score + here, id, static_cast<int32_t>(at)};
     };
     trie_.prefixes(word, at, [&](size_t length, int32_t id) {
       offer(length, id, scores_[static_cast<size_t>(id)]);

@@ -25,8 +25,8 @@ void append_utf8(std::string& text, uint32_t code);
 bool is_utf8(std::string_view text);
 bool is_ascii(std::string_view text);
 
-// Invalid bytes become U+FFFD, one for each maximal part of a character (Unicode 15, section 3.9), as Python's
-// bytes.decode(errors="replace") does.
+// Invalid bytes become U+FFFD, one for each maximal part of a character (Unicode 15, section 3.9), as
+// Python's bytes.decode(errors="replace") does.
 std::string utf8_replaced(std::string_view text);
 
 // The bytes before a character that the end of `text` cuts off; text.size() when there is none.

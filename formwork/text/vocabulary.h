@@ -17,8 +17,8 @@ class Vocabulary {
   // that comes twice is found by its last id.
   void add(int64_t id, std::string_view text, std::string_view where);
 
-  int32_t find(std::string_view text) const;     // -1 when there is none
-  std::string_view text(int64_t id) const;       // empty for a hole
+  int32_t find(std::string_view text) const;  // -1 when there is none
+  std::string_view text(int64_t id) const;    // empty for a hole
   bool has(int64_t id) const;
   int64_t size() const { return static_cast<int64_t>(spans_.size()); }  // 1 + the largest id
   size_t count() const { return count_; }

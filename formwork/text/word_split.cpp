@@ -148,9 +148,12 @@ std::string_view pattern_text(WordPattern pattern) {
 
 size_t word_end(WordPattern pattern, std::string_view text, size_t at) {
   switch (pattern) {
-    case WordPattern::gpt2: return gpt2_end(text, at);
-    case WordPattern::llama3: return llama3_end(text, at, 3);
-    case WordPattern::qwen2: return llama3_end(text, at, 1);
+    case WordPattern::gpt2:
+      return gpt2_end(text, at);
+    case WordPattern::llama3:
+      return llama3_end(text, at, 3);
+    case WordPattern::qwen2:
+      return llama3_end(text, at, 1);
   }
   return text.size();
 }

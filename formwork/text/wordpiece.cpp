@@ -83,7 +83,9 @@ class WordPiece final : public TokenModel {
 class WordLevel final : public TokenModel {
  public:
   WordLevel(Vocabulary tokens, std::string unknown)
-      : TokenModel(std::move(tokens)), unknown_(std::move(unknown)), unknown_id_(vocabulary().find(unknown_)) {}
+      : TokenModel(std::move(tokens)),
+        unknown_(std::move(unknown)),
+        unknown_id_(vocabulary().find(unknown_)) {}
 
   std::string_view name() const override { return "wordlevel"; }
   void encode(std::string_view word, std::vector<int32_t>& ids) const override {

@@ -43,11 +43,13 @@ def report(name, strings, what, mine, theirs):
     return len(wrong)
 
 
-def check(name, path, theirs, decode, strings, strings_file, special):
+def check(name, path, theirs, decode, strings, strings_file, special, unknown=None):
     start = time.time()
     ids, texts = ours(path, strings_file, special)
     wrong = report(name, strings, "ids", ids, theirs)
-    wrong += report(name, strings, "text", texts, [text.encode(errors="replace").decode() for text in decode(ids)])
+    known = [i for i, row in enumerate(ids) if unknown not in row]  # SentencePiece prints its own sign for the unknown
+    wrong += report(name, [strings[i] for i in known], "text", [texts[i] for i in known],
+                    [text.encode(errors="replace").decode() for text in decode([ids[i] for i in known])])
     print(f"{name}: {len(strings)} strings, {wrong} differ ({time.time() - start:.1f} s)", flush=True)
     return wrong
 
@@ -70,7 +72,8 @@ def check_sentencepiece(kind, lines, folder, strings, strings_file, **options):
     plain = [s for s in strings if not any(piece in s for piece in ("<s>", "</s>", "<unk>", "\0"))]
     plain_file = folder / "plain.jsonl"
     plain_file.write_text("".join(json.dumps(s) + "\n" for s in plain))
-    return check(f"sentencepiece-{kind}{options or ''}", path, processor.encode(plain), processor.decode, plain, plain_file, False)
+    return check(f"sentencepiece-{kind}{options or ''}", path, processor.encode(plain), processor.decode, plain, plain_file, False,
+                 processor.unk_id())
 
 
 def check_tiktoken(tokenizer, folder, strings, strings_file):

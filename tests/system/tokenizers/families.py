@@ -57,7 +57,7 @@ def gpt_neox(lines):
 def roberta(lines):
     made = bpe(lines, byte_level(add_prefix_space=True), special("<s>", "<pad>", "</s>", "<unk>"))
     made.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=False)])
-    made.post_processor = processors.RobertaProcessing(sep=("</s>", 2), cls=("<s>", 0), add_prefix_space=True)
+    made.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     return made
 
 
@@ -144,7 +144,7 @@ def distilbert_cased(lines):
 def sentencepiece_model(lines, kind, **options):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, model_type=kind,
-                                             vocab_size=2000, minloglevel=2, hard_vocab_limit=False, **options)
+                                             vocab_size=2000, minloglevel=2, character_coverage=0.98, hard_vocab_limit=False, **options)
     return model.getvalue()
 
 
