@@ -11,6 +11,7 @@
 #include "formwork/kernels/cpu/activation.h"
 #include "formwork/kernels/cpu/attention.h"
 #include "formwork/kernels/cpu/cross_entropy.h"
+#include "formwork/kernels/cpu/few_rows.h"
 #include "formwork/kernels/cpu/int4.h"
 #include "formwork/kernels/cpu/int8.h"
 #include "formwork/kernels/cpu/norm.h"
@@ -250,6 +251,24 @@ void int4(std::int64_t rows, std::int64_t inputs, std::int64_t outputs, std::int
       [&] { at::linear(x, w); }, [&] { int4_linear(raw(x), rows, inputs, weight, nullptr, raw(y)); });
 }
 
+// What the runtime multiplies by, for few rows and for prompts.
+void rows(std::int64_t count, std::int64_t inputs, std::int64_t outputs) {
+  const auto x = at::randn({count, inputs}), w = at::randn({outputs, inputs}),
+             y = at::empty({count, outputs});
+  const auto half = w.to(at::kBFloat16);
+  const auto name = fmt::format("{} x {} x {}", count, inputs, outputs);
+  RowsProduct call{count,   inputs, outputs, raw(x), inputs, raw(w), WeightType::float32,
+                   nullptr, raw(y), outputs};
+  const auto aten = [&] {
+    c10::InferenceMode guard;
+    at::linear(x, w);
+  };
+  compare("product " + name, aten, [&] { rows_product(call); });
+  auto narrow = call;
+  narrow.w = half.const_data_ptr(), narrow.type = WeightType::bfloat16;
+  compare("product bf16 / float linear " + name, aten, [&] { rows_product(narrow); });
+}
+
 }  // namespace
 }  // namespace formwork
 
@@ -276,6 +295,10 @@ int main(int argc, char** argv) {
   rotary(8, 256, 8, 32);
   optimizers(200'000);
   optimizers(4'000'000);
+  for (const std::int64_t count : {1, 8, 128}) {
+    rows(count, 768, 2304);
+    rows(count, 2048, 768);
+  }
   for (const std::int64_t rows : {1, 64}) int8(rows, 4096, 4096);
   for (const std::int64_t rows : {1, 8}) int4(rows, 4096, 4096, 64);
 }

@@ -14,7 +14,7 @@ struct Case {
 // Blocks that hold k and v [T, H, d].
 class Blocks {
  public:
-  Blocks(const CacheLayout& layout, const Tensor& k, const Tensor& v) : layout_(layout) {
+  Blocks(const CacheLayout& layout, const Tensor& k, const Tensor& v) {
     for (int64_t t = 0; t < k.size(0); ++t) {
       // Unwritten places hold NaN: a query must not read them.
       if (t % kCacheBlock == 0) memory_.emplace_back(static_cast<size_t>(layout.bytes()), std::byte{0xff});
@@ -28,7 +28,6 @@ class Blocks {
   const std::byte* const* data() const { return pointers_.data(); }
 
  private:
-  CacheLayout layout_;
   std::vector<std::vector<std::byte>> memory_;
   std::vector<const std::byte*> pointers_;
 };
