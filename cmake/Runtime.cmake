@@ -21,7 +21,8 @@ list(APPEND FORMWORK_RUNTIME_SOURCES formwork/interop/safetensors_header.cpp for
 add_library(formwork-runtime STATIC ${FORMWORK_RUNTIME_SOURCES})
 target_include_directories(formwork-runtime PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_include_directories(formwork-runtime SYSTEM PUBLIC ${FORMWORK_FMT})
-target_link_libraries(formwork-runtime PUBLIC nlohmann_json::nlohmann_json Threads::Threads)
+# By name, so that a static program finds the static ones.
+target_link_libraries(formwork-runtime PUBLIC nlohmann_json::nlohmann_json Threads::Threads utf8proc pcre2-8)
 target_compile_options(formwork-runtime PRIVATE -ffunction-sections -fdata-sections)
 target_precompile_headers(formwork-runtime PRIVATE formwork/runtime/precompiled.h)
 
