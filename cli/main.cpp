@@ -11,7 +11,7 @@ namespace {
 // The headings of the help, and what stands under each, in that order.
 const std::vector<std::pair<std::string, std::vector<std::string>>>& groups() {
   static const std::vector<std::pair<std::string, std::vector<std::string>>> table = {
-      {"Make and use models", {"train", "eval", "generate", "forward"}},
+      {"Make and use models", {"train", "eval", "generate", "chat", "forward"}},
       {"Exchange models", {"import", "export"}},
       {"Make models smaller", {"compress", "pareto"}},
       {"Look inside", {"explain"}},

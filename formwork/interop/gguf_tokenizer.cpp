@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
+#include "formwork/core/file.h"
 #include "formwork/interop/gguf_file.h"
 #include "formwork/text/tokenizer_parts.h"
 
@@ -50,6 +51,24 @@ std::unique_ptr<Tokenizer> gguf_tokenizer(const std::filesystem::path& path) {
   parts.add_space_prefix = file.flag(start + "add_space_prefix", true);
   parts.remove_extra_whitespaces = file.flag(start + "remove_extra_whitespaces", false);
   return tokenizer_from_parts(parts, file.path());
+}
+
+std::string gguf_chat_template(const std::filesystem::path& path) {
+  return GgufFile(path).text("tokenizer.chat_template", "");
+}
+
+void unpack_gguf_tokenizer(const std::filesystem::path& path, const std::filesystem::path& folder) {
+  const auto tokenizer = gguf_tokenizer(path);
+  write_atomically(folder / "tokenizer.json", tokenizer->to_json().dump());
+  json config = json::object();
+  const auto name = [&](const char* role, std::optional<int64_t> id) {
+    if (id) config[role] = tokenizer->piece(*id);
+  };
+  const auto& special = tokenizer->special();
+  name("bos_token", special.bos), name("eos_token", special.eos), name("pad_token", special.pad);
+  name("unk_token", special.unk);
+  if (const auto text = gguf_chat_template(path); !text.empty()) config["chat_template"] = text;
+  write_atomically(folder / "tokenizer_config.json", config.dump(2) + "\n");
 }
 
 namespace {

@@ -10,8 +10,10 @@
 namespace formwork {
 namespace {
 
-std::unique_ptr<Tokenizer> load_named(const std::string& path) {
-  return path.ends_with(".gguf") ? gguf_tokenizer(path) : load_tokenizer(path);
+// A tokenizer.json with what stands beside it, or a GGUF file with a tokenizer inside.
+std::unique_ptr<Tokenizer> load_named(const std::filesystem::path& path) {
+  if (path.extension() == ".gguf") return gguf_tokenizer(path);
+  return load_tokenizer(path.filename() == "tokenizer.json" ? path.parent_path() : path);
 }
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind, int64_t vocab,
