@@ -7,6 +7,7 @@
 #include "formwork/runtime/folder.h"
 #include "formwork/runtime/sampler.h"
 #include "formwork/runtime/session.h"
+#include "formwork/text/text_stream.h"
 
 namespace formwork::runtime {
 namespace {
@@ -63,15 +64,29 @@ std::vector<int64_t> prompt_of(const Arguments& a, const Folder& folder) {
   return ids;
 }
 
-void show(const Arguments& a, const Folder& folder, int64_t token, bool first) {
-  if (a.ids.empty()) {
-    const auto text = folder.tokenizer()->decode({token});
-    std::fwrite(text.data(), 1, text.size(), stdout);
-  } else {
-    fmt::print("{}{}", first ? "" : ",", token);
+// What is made, as it comes: text where the prompt was text, otherwise ids.
+class Output {
+ public:
+  explicit Output(const Tokenizer* tokenizer) {
+    if (tokenizer) text_.emplace(*tokenizer, /*skip_special=*/true);
   }
-  std::fflush(stdout);
-}
+  void add(int64_t token) {
+    if (text_)
+      write(text_->add(token));
+    else
+      write(fmt::format("{}{}", first_ ? "" : ",", token));
+    first_ = false;
+  }
+  void finish() { write(text_ ? text_->finish() + "\n" : "\n"); }
+
+ private:
+  static void write(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  }
+  std::optional<TextStream> text_;
+  bool first_ = true;
+};
 
 void run(const Arguments& a) {
   if (a.threads > 0) set_parallel_threads(a.threads);
@@ -89,6 +104,7 @@ void run(const Arguments& a) {
   const double loaded = seconds_since(start);
   if (a.ids.empty()) fmt::print("{}", a.prompt);
 
+  Output output(a.ids.empty() ? folder.tokenizer() : nullptr);
   written.reserve(written.size() + static_cast<size_t>(a.tokens));
   Append append{0, written};
   const auto outputs = static_cast<size_t>(folder.model().outputs());
@@ -99,13 +115,13 @@ void run(const Arguments& a) {
     const int64_t token = draws ? sampler.draw({logits, outputs}, written, static_cast<uint64_t>(a.seed), 0,
                                                static_cast<uint64_t>(step))
                                 : greedy({logits, outputs});
-    show(a, folder, token, step == 0);
+    output.add(token);
     written.push_back(token);
     if (step + 1 == a.tokens) break;
     append.ids = {&written.back(), 1};
     logits = session.append({&append, 1});
   }
-  fmt::print("\n");
+  output.finish();
   if (!a.statistics) return;
   const double made = seconds_since(decoding);
   fmt::print(stderr, "load {:.1f} ms, prompt {} tokens at {:.1f} a second, then {:.1f} a second\n",

@@ -1,6 +1,7 @@
 // What the representations of linear maps can be told.
 #pragma once
 #include "formwork/core/options.h"
+#include "formwork/kernels/cpu/ggml_block.h"
 
 namespace formwork {
 
@@ -29,6 +30,15 @@ struct Int4Options {
   int64_t group = 64;
   void describe(Fields& f) {
     f.integer("group", group, "inputs that share a scale, a multiple of 8; fewer in a last group", 8, 65536);
+  }
+};
+
+struct GgmlBlockOptions {
+  std::string format = "q8_0";
+  void describe(Fields& f) {
+    std::vector<std::string> names;
+    for (const auto& layout : ggml_layouts()) names.emplace_back(layout.name);
+    f.choice("format", format, names, "how values are kept in blocks");
   }
 };
 

@@ -40,7 +40,8 @@ std::vector<std::filesystem::path> weight_files(const std::filesystem::path& fol
   return files;
 }
 
-std::unique_ptr<Tokenizer> tokenizer_of(const Spec& spec, int64_t vocab) {
+std::unique_ptr<Tokenizer> tokenizer_of(const std::filesystem::path& folder, const Spec& spec, int64_t vocab) {
+  if (std::filesystem::exists(folder / "tokenizer.json")) return load_tokenizer(folder);
   if (const auto found = spec.meta.find("tokenizer"); found != spec.meta.end())
     return tokenizer_from_json(nlohmann::json::parse(found->dump()), "the model's tokenizer");
   return vocab == 256 && !spec.meta.contains("symbols") ? byte_tokenizer() : nullptr;
@@ -52,7 +53,7 @@ Folder::Folder(const std::filesystem::path& path)
     : spec_(Spec::from_file((path / "formwork.json").string())) {
   for (const auto& file : weight_files(path)) map(file);
   model_ = std::make_unique<Model>(spec_, tensors_);
-  tokenizer_ = tokenizer_of(spec_, model_->vocab());
+  tokenizer_ = tokenizer_of(path, spec_, model_->vocab());
 }
 
 void Folder::map(const std::filesystem::path& path) {

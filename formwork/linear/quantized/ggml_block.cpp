@@ -4,6 +4,7 @@
 // 2023).
 #include "formwork/linear/quantized/ggml_block.h"
 
+#include "formwork/linear/map_options.h"
 #include "formwork/linear/stored.h"
 
 namespace formwork {
@@ -21,18 +22,9 @@ GgmlMatrix raw(GgmlType type, const Tensor& blocks, int64_t in) {
   return {type, blocks.size(0), in, blocks.const_data_ptr<uint8_t>()};
 }
 
-std::vector<std::string> format_names() {
-  std::vector<std::string> names;
-  for (const auto& layout : ggml_layouts()) names.emplace_back(layout.name);
-  return names;
-}
-
 class GgmlBlockLinear final : public LinearMap {
  public:
-  struct Options {
-    std::string format = "q8_0";
-    void describe(Fields& f) { f.choice("format", format, format_names(), "how values are kept in blocks"); }
-  };
+  using Options = GgmlBlockOptions;
 
   GgmlBlockLinear(Build& build, const LinearNeed& need, const Options& options)
       : LinearMap(build, need), layout_(require_ggml_layout(options.format, build.path())) {
@@ -47,6 +39,13 @@ class GgmlBlockLinear final : public LinearMap {
       begin_with(build, {{"blocks", ggml_blocks(layout_.type, weight)}});
   }
 
+  Traits traits() const override {
+    Traits traits;
+    traits.trainable = false;
+    // Floating formats are decoded exactly; products of the others are of 8-bit codes of the inputs.
+    traits.float64 = layout_.values == 1;
+    return traits;
+  }
   Tensor dense(Context& ctx) override { return ggml_values(layout_.type, ctx.value(*blocks_), in()); }
   Tensor rows(Context& ctx, const Tensor& ids) override {
     auto sizes = ids.sizes().vec();
