@@ -15,8 +15,6 @@ find_library(HWY_LIBRARY hwy REQUIRED)
 add_library(hwy INTERFACE)
 target_link_libraries(hwy INTERFACE ${HWY_LIBRARY})
 # Unicode and regular expressions for formwork/text; neither has a CMake package in Debian.
-add_library(formwork_text_libraries INTERFACE)
 foreach(name utf8proc pcre2-8)
   find_library(FORMWORK_${name}_LIBRARY ${name} REQUIRED)
-  target_link_libraries(formwork_text_libraries INTERFACE ${FORMWORK_${name}_LIBRARY})
 endforeach()

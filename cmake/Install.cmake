@@ -14,7 +14,7 @@ endif()
 
 # The runtime: one static program, and the library with its C header for others.
 install(TARGETS formwork-run RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS formwork-runtime ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS formwork-runtime formwork-runtime-highway ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 
 configure_package_config_file(cmake/FormworkConfig.cmake.in FormworkConfig.cmake
   INSTALL_DESTINATION ${package_dir} PATH_VARS CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_LIBDIR)

@@ -1,5 +1,5 @@
 # formwork-runtime: what ships. A static library that knows no LibTorch, and formwork-run, one static binary.
-# Everything is compiled apart from the full program, without LibTorch's folders, so that none can creep in.
+# It is compiled without LibTorch's folders, so that none can creep in; the full program takes it in whole.
 
 # The wheel's {fmt} headers alone: a link to its folder in a place of its own.
 set(FORMWORK_FMT ${CMAKE_BINARY_DIR}/fmt_headers)
@@ -19,6 +19,12 @@ list(APPEND FORMWORK_RUNTIME_SOURCES formwork/interop/safetensors_header.cpp for
   formwork/linear/quantized/int8_options.cpp formwork/models/tower_options.cpp
   formwork/positions/rotary_scaling.cpp)
 
+list(TRANSFORM FORMWORK_RUNTIME_SOURCES PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ REGEX "^formwork/")
+# What stands in for shared libraries belongs to static programs alone.
+set(FORMWORK_STATIC_SOURCES ${FORMWORK_RUNTIME_SOURCES})
+list(FILTER FORMWORK_STATIC_SOURCES INCLUDE REGEX "/runtime/static/")
+list(FILTER FORMWORK_RUNTIME_SOURCES EXCLUDE REGEX "/runtime/static/")
+
 add_library(formwork-runtime STATIC ${FORMWORK_RUNTIME_SOURCES})
 target_include_directories(formwork-runtime PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_include_directories(formwork-runtime SYSTEM PUBLIC ${FORMWORK_FMT})
@@ -27,10 +33,13 @@ target_link_libraries(formwork-runtime PUBLIC nlohmann_json::nlohmann_json Threa
 target_compile_options(formwork-runtime PRIVATE -ffunction-sections -fdata-sections)
 target_precompile_headers(formwork-runtime PRIVATE formwork/runtime/precompiled.h)
 
+# Highway's choice of a target, which Debian ships as a shared library only.
+add_library(formwork-runtime-highway STATIC ${FORMWORK_STATIC_SOURCES})
+
 # Parts register themselves, so a program must take the whole library in and then drop what nothing reaches.
 add_library(formwork_runtime_whole INTERFACE)
 target_link_libraries(formwork_runtime_whole INTERFACE
-  -Wl,--whole-archive formwork-runtime -Wl,--no-whole-archive -Wl,--gc-sections)
+  -Wl,--whole-archive formwork-runtime -Wl,--no-whole-archive formwork-runtime-highway -Wl,--gc-sections)
 target_include_directories(formwork_runtime_whole INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
 
 add_executable(formwork-run cli/run/formwork_run.cpp)
