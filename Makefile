@@ -7,7 +7,7 @@ ifneq ($(LIBTORCH),)
 endif
 export LIBTORCH JOBS
 
-.PHONY: help demo test build setup install bench-versus asan format tidy clean
+.PHONY: help demo test build setup install bench-versus asan fuzz format tidy clean
 help:
 	@echo "make demo          train a small model, compress it, compare the results in one page"
 	@echo "make test          build, and run all tests"
@@ -15,6 +15,7 @@ help:
 	@echo "make install       install under PREFIX ($(PREFIX)): program, library, headers, CMake package"
 	@echo "make bench-versus  measure against PyTorch and write docs/performance.md"
 	@echo "make asan          build with address and undefined-behaviour sanitizers, and run the tests"
+	@echo "make fuzz          fuzz the readers of foreign files, SECONDS=10 each"
 	@echo "make format, tidy  clang-format on all files, clang-tidy on the changed ones"
 
 setup:
@@ -42,6 +43,10 @@ asan: setup
 	@tools/setup.sh sanitizers
 	@tools/build.sh asan
 	@tools/test.sh asan
+
+fuzz: setup
+	@tools/setup.sh sanitizers
+	@tools/fuzz.sh $(SECONDS)
 
 format:
 	@tools/format.sh

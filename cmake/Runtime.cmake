@@ -16,6 +16,7 @@ foreach(name axis error factory file fmt json name_hash options sources spec wil
   list(APPEND FORMWORK_RUNTIME_SOURCES formwork/core/${name}.cpp)
 endforeach()
 list(APPEND FORMWORK_RUNTIME_SOURCES formwork/interop/safetensors_header.cpp formwork/interop/safetensors_sax.cpp
+  formwork/interop/gguf_header.cpp formwork/interop/gguf_cursor.cpp
   formwork/linear/quantized/int8_options.cpp formwork/models/tower_options.cpp
   formwork/positions/rotary_scaling.cpp)
 

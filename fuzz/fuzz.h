@@ -1,6 +1,5 @@
-// What every fuzz target shares: an Error is the answer to bad input; anything else is a defect.
+// What fuzz targets share. Each defines `fuzz`; an Error is the answer to bad input, anything else is a defect.
 #pragma once
-#include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
@@ -15,5 +14,3 @@ inline void require(bool condition) {
 }
 
 }  // namespace formwork
-
-extern "C" inline int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
