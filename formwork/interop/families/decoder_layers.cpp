@@ -93,17 +93,13 @@ Json llama_config(const Json& spec) {
       mixer.at("position").at("type") != "rotary" || !mixer.contains("heads") ||
       layer.at("norm").at("type") != "rms_norm" || !channel.contains("hidden"))
     return nullptr;
-  const int64_t width = model.at("width"), heads = mixer.at("heads");
-  const auto given = [](const Json& value, int64_t otherwise) {
-    return value == 0 ? otherwise : value.get<int64_t>();
-  };
   Json config = {{"vocab_size", model.at("vocab")},
-                 {"hidden_size", width},
+                 {"hidden_size", model.at("width")},
                  {"num_hidden_layers", model.at("layers").size()},
-                 {"num_attention_heads", heads},
-                 {"num_key_value_heads", given(mixer.at("kv_heads"), heads)},
-                 {"head_dim", given(mixer.at("head_width"), width / heads)},
-                 {"intermediate_size", given(channel.at("hidden"), (8 * width / 3 + 7) / 8 * 8)},
+                 {"num_attention_heads", mixer.at("heads")},
+                 {"num_key_value_heads", mixer.at("kv_heads")},
+                 {"head_dim", mixer.at("head_width")},
+                 {"intermediate_size", channel.at("hidden")},
                  {"hidden_act", their_activation(channel.at("activation").at("type"))},
                  {"rms_norm_eps", layer.at("norm").at("eps")},
                  {"tie_word_embeddings", model.at("tie")},

@@ -67,7 +67,7 @@ class Gpt2 final : public Family {
                    {"activation_function", their_activation(channel.at("activation").at("type"))},
                    {"layer_norm_epsilon", layer.at("norm").at("eps")},
                    {"tie_word_embeddings", model.at("tie")}};
-    if (channel.at("hidden") != 0) config["n_inner"] = channel.at("hidden");
+    config["n_inner"] = channel.at("hidden");
     return config;
   }
 

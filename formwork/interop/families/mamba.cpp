@@ -77,7 +77,7 @@ class MambaFamily final : public Family {
                    {"intermediate_size", inner},
                    {"layer_norm_epsilon", layer.at("norm").at("eps")},
                    {"tie_word_embeddings", model.at("tie")}};
-    if (mixer.at("dt_rank") != 0) config["time_step_rank"] = mixer.at("dt_rank");
+    config["time_step_rank"] = mixer.at("dt_rank");
     return config;
   }
 };
