@@ -4,6 +4,7 @@
 Every family of families.py, and every tokenizer.json and GGUF vocabulary under FORMWORK_MODELS, encodes and decodes the
 same 20,000 strings. Exit status 77 (skipped) without the Python packages.
 """
+import base64
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ except ImportError as error:
     sys.exit(77)
 
 from families import FAMILIES, LLAMA3, sentencepiece_model
+from gguf_vocabulary import tokenizer_of
 from strings import all_strings
 
 STRINGS = int(os.environ.get("FORMWORK_TOKENIZER_STRINGS", 20000))
@@ -78,8 +80,6 @@ def check_sentencepiece(kind, lines, folder, strings, strings_file, **options):
 
 def check_tiktoken(tokenizer, folder, strings, strings_file):
     """Ranks made from a trained byte-level vocabulary; tiktoken itself is the peer."""
-    import base64
-    from families import pre_tokenizers
     model = json.loads(tokenizer.to_str())["model"]
     back = {char: byte for byte, char in enumerate(byte_characters())}
     tokens = [bytes(back[c] for c in text) for text, _ in sorted(model["vocab"].items(), key=lambda item: item[1])
@@ -102,6 +102,8 @@ def real_tokenizers():
     if not folder:
         print("FORMWORK_MODELS is not set: real models' tokenizers are left out")
         return
+    for path in sorted(pathlib.Path(folder).rglob("*.gguf")):
+        yield path.stem, tokenizer_of(path)
     for path in sorted(pathlib.Path(folder).rglob("tokenizer.json")):
         yield str(path.relative_to(folder)).replace("/", "-"), Tokenizer.from_file(str(path))
 

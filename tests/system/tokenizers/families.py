@@ -1,6 +1,6 @@
 """Small tokenizers with the pipeline of each model family, trained on the spot."""
-import base64
 import io
+import json
 
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -79,9 +79,12 @@ def tekken(lines):
     return bpe(lines, split(GPT4O), special("<s>", "</s>"), ignore_merges=True)
 
 
+def smollm_words():
+    return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level()])
+
+
 def smollm(lines):
-    pre = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level()])
-    return bpe(lines, pre, special("<|endoftext|>", "<|im_start|>", "<|im_end|>"))
+    return bpe(lines, smollm_words(), special("<|endoftext|>", "<|im_start|>", "<|im_end|>"))
 
 
 def byte_tokens():
@@ -102,7 +105,6 @@ def llama2(lines):
 
 
 def vocabulary_of(tokenizer):
-    import json
     model = json.loads(tokenizer.to_str())["model"]
     return model["vocab"], [tuple(pair) for pair in model["merges"]]
 
@@ -141,10 +143,10 @@ def distilbert_cased(lines):
     return made
 
 
-def sentencepiece_model(lines, kind, **options):
+def sentencepiece_model(lines, kind, size=2000, **options):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, model_type=kind,
-                                             vocab_size=2000, minloglevel=2, character_coverage=0.98, hard_vocab_limit=False, **options)
+                                             vocab_size=size, minloglevel=2, character_coverage=0.98, hard_vocab_limit=False, **options)
     return model.getvalue()
 
 
@@ -181,8 +183,8 @@ def charsmap_of(model):
     return next(value for key, value in fields(normalizer) if key == 2)
 
 
-def t5(lines):
-    model = sentencepiece_model(lines, "unigram", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
+def t5(lines, size=2000):
+    model = sentencepiece_model(lines, "unigram", size, pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
     made = Tokenizer(models.Unigram(pieces_of(model), 2))
     made.normalizer = normalizers.Sequence([normalizers.Precompiled(charsmap_of(model)), normalizers.Strip(left=False),
                                             normalizers.Replace(Regex(" {2,}"), "\u2581")])
