@@ -32,7 +32,7 @@ struct Int4Options {
   }
 };
 
-struct LoraOptions {
+struct LoraMapOptions {
   int64_t rank = 8;
   double alpha = 16, dropout = 0;
   PartSpec base = "dense";
