@@ -42,7 +42,7 @@ struct GgmlBlockOptions {
   }
 };
 
-struct LoraOptions {
+struct LoraMapOptions {
   int64_t rank = 8;
   double alpha = 16, dropout = 0;
   PartSpec base = "dense";

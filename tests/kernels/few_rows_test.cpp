@@ -64,6 +64,18 @@ TEST(RowsProduct, TakesNarrowWeightsStridesAndAddsUp) {
   });
 }
 
+// More inputs than the first cache holds rows of, more outputs than pass over them at once.
+TEST(FewRows, ARowOfAPromptIsWhatItIsAlone) {
+  at::manual_seed(5);
+  for_every_target([] {
+    const auto x = at::randn({35, 1301}), w = at::randn({59, 1301}), bias = at::randn({59});
+    const auto all = product(x, w, bias);
+    expect_near<float>(all, at::linear(x.to(at::kDouble), w.to(at::kDouble), bias.to(at::kDouble)), "y");
+    for (int64_t row = 0; row < 35; ++row)
+      EXPECT_TRUE(product(x.narrow(0, row, 1), w, bias).equal(all.narrow(0, row, 1))) << row;
+  });
+}
+
 // Several tasks, whatever thread takes them.
 TEST(FewRows, TwoThreadsGiveWhatOneGives) {
   at::manual_seed(3);

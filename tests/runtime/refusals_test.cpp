@@ -13,8 +13,8 @@ std::string reason_for(const Json& spec) {
 }
 
 TEST(Refusals, NameThePathAndThePart) {
-  EXPECT_EQ(reason_for(small_spec(R"({"type": "convolution"})"))
-                .find("layers.0.mixer: token mixer 'convolution' has no runtime form; those that have: "),
+  EXPECT_EQ(reason_for(small_spec(R"({"type": "stick_breaking", "heads": 4})"))
+                .find("layers.0.mixer: token mixer 'stick_breaking' has no runtime form; those that have: "),
             0u);
   EXPECT_EQ(reason_for(small_spec(R"({"type": "attention", "heads": 4, "score": "saturated"})")),
             "layers.0.mixer.score: score 'saturated' has no runtime form; those that have: softmax");

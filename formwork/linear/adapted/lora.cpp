@@ -20,7 +20,7 @@ LinearNeed without_bias(LinearNeed need) {
 
 class Lora final : public LinearMap {
  public:
-  using Options = LoraOptions;
+  using Options = LoraMapOptions;
 
   Lora(Build& build, const LinearNeed& need, const Options& options)
       : LinearMap(build, need), options_(options) {

@@ -65,7 +65,7 @@ class Stacked final : public LinearMap {
 
 class Lora final : public LinearMap {
  public:
-  using Options = LoraOptions;
+  using Options = LoraMapOptions;
 
   Lora(Scope& scope, const Need& need, const Options& options)
       : LinearMap(scope, need), rank_(scope.axis("rank", options.rank).size) {
