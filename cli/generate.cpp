@@ -57,7 +57,7 @@ void run_on_ids(const Arguments& arguments, const PartSpec& spec, const DecodeSt
                     {"ids", made.tokens},
                     {"tokens", made.tokens.size()},
                     {"log probability", made.log_probability},
-                    {"settings", settings_in_force(arguments, spec, strategy.draws())}};
+                    {"settings", settings_in_force(arguments, spec, strategy.draws(), why_plain(model, request))}};
   fmt::print("{}\n", Json::array({row}).dump(2));
 }
 

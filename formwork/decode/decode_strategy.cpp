@@ -17,7 +17,7 @@ StateOptions state_options(const Model& model, const DecodeRequest& request) {
   StateOptions options;
   options.batch = request.prompt.size(0);
   options.capacity = request.prompt.size(1) + request.tokens;
-  options.dtype = model.inventory().params.front().value.scalar_type();
+  options.dtype = model.inventory().dtype;
   return options;
 }
 
