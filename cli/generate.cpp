@@ -2,7 +2,6 @@
 #include "command.h"
 #include "formwork/decode/decode_strategy.h"
 #include "formwork/tasks/text_source.h"
-#include "formwork/text/byte_tokenizer.h"
 
 namespace formwork::cli {
 namespace {
@@ -37,8 +36,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
   if (!strategy->draws())
     refuse_without_effect(command, {"--seed"}, fmt::format("'{}' draws nothing", arguments.strategy));
   auto model = load_model(arguments.model);
-  Json meta = model->spec().meta;
-  const auto tokenizer = find_tokenizer(meta, "byte", 256, [] { return std::string(); });
+  const auto tokenizer = model_tokenizer(model->spec().meta, arguments.model);
   const auto ids = tokenizer->encode(arguments.prompt);
   if (ids.empty()) fail("generate: the prompt has no tokens");
   DecodeRequest request;
