@@ -1,4 +1,5 @@
-// tokenize TOKENIZER TEXT: encodes every line of TEXT once and prints the seconds that it took and the tokens made.
+// tokenize TOKENIZER TEXT: encodes every line of TEXT once and prints the seconds that it took and the tokens
+// made.
 #include <chrono>
 #include <cstdio>
 #include <vector>

@@ -2,7 +2,6 @@
 #include "command.h"
 #include "formwork/decode/decode_strategy.h"
 #include "formwork/tasks/text_source.h"
-#include "formwork/text/byte_tokenizer.h"
 
 namespace formwork::cli {
 namespace {
@@ -76,8 +75,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
     refuse_without_effect(command, {"--stop"}, "it is text, and --ids has no tokenizer");
     return run_on_ids(arguments, spec, *strategy, *model, std::move(request));
   }
-  Json meta = model->spec().meta;
-  const auto tokenizer = find_tokenizer(meta, "byte", 256, [] { return std::string(); });
+  const auto tokenizer = model_tokenizer(model->spec().meta, arguments.model);
   const auto ids = tokenizer->encode(arguments.prompt);
   if (ids.empty()) fail("generate: the prompt has no tokens");
   set_prompt(request, *model, ids);

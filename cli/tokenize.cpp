@@ -20,8 +20,7 @@ std::shared_ptr<const Tokenizer> find(const std::string& model) {
   const std::filesystem::path path = model;
   if (!std::filesystem::exists(path / "formwork.json") || std::filesystem::exists(path / "tokenizer.json"))
     return load_tokenizer(path);
-  Json meta = find_spec(model).meta;
-  return find_tokenizer(meta, "byte", 256, [] { return std::string(); });
+  return model_tokenizer(find_spec(model).meta, path);
 }
 
 std::vector<int64_t> encode(const Tokenizer& tokenizer, const std::string& text, bool special) {

@@ -49,6 +49,13 @@ std::shared_ptr<const Tokenizer> find_tokenizer(Json& meta, const std::string& k
   return tokenizer;
 }
 
+std::shared_ptr<const Tokenizer> model_tokenizer(const Json& meta, const std::filesystem::path& model) {
+  if (!meta.contains("tokenizer") && std::filesystem::exists(model / "tokenizer.json"))
+    return load_tokenizer(model);
+  Json copy = meta;
+  return find_tokenizer(copy, "byte", 256, [] { return std::string(); });
+}
+
 TextSource TextSource::load(const TextOptions& options, Json& meta, const std::vector<std::string>& special) {
   const std::string text = options.file.empty() ? std::string(embedded_text()) : read_file(options.file);
   if (text.empty()) fail("'{}' is empty", options.file);

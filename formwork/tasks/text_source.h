@@ -1,5 +1,6 @@
 // The text and the tokenizer of the language-model tasks.
 #pragma once
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -28,6 +29,10 @@ struct TextOptions {
 std::shared_ptr<const Tokenizer> find_tokenizer(Json& meta, const std::string& kind, int64_t vocab,
                                                 const std::function<std::string()>& train,
                                                 const std::vector<std::string>& special = {});
+
+// The tokenizer of a model: the one in its Spec's `meta`, or that of the files beside it (load_tokenizer), or
+// bytes.
+std::shared_ptr<const Tokenizer> model_tokenizer(const Json& meta, const std::filesystem::path& model);
 
 // A text as token ids, a part to train on and a part to evaluate on.
 struct TextSource {

@@ -13,7 +13,7 @@ namespace {
 
 using Kind = Expression::Kind;
 
-constexpr int64_t most_steps = 5'000'000;
+constexpr int64_t most_steps = 1'000'000;
 constexpr size_t most_output = 64 << 20;
 constexpr int deepest_call = 40;
 
@@ -144,6 +144,7 @@ Evaluator::Flow Evaluator::loop(const Statement& statement) {
   }
   const auto count = static_cast<int64_t>(values.size());
   for (int64_t i = 0; i < count; ++i) {
+    steps_ += 9;  // a turn is dear
     step();
     scopes_.back().clear();
     bind(statement.names, values[static_cast<size_t>(i)]);

@@ -33,6 +33,7 @@ class Lexer {
       else if (kind != '{' && sign != '+')
         strip_line(text, tag - text.size());
       add_text(text);
+      count_lines(at_, tag);
       at_ = tag + 2;
       if (sign == '-' || (sign == '+' && kind != '{')) ++at_;
       if (kind == '#')

@@ -46,7 +46,7 @@ TEST(ChatTemplate, WritesAConversation) {
 TEST(ChatTemplate, RemovesWhiteSpaceAroundBlocks) {
   EXPECT_EQ(render("a\n  {% if true %}\nb\n  {% endif %}\nc"), "a\nb\nc");
   EXPECT_EQ(render("a\n  {%- if true -%}\n b {%- endif %}  c\n"), "ab  c");
-  EXPECT_EQ(render("  {{ 1 }}\n{# note #}\n {{- 2 }}"), "  12");
+  EXPECT_EQ(render("  {{ 1 }}\n{# note #}\n {{- 2 }}"), "  1\n2");
   EXPECT_EQ(render("  {%+ if true +%}\nx{% endif %}"), "  \nx");
 }
 
