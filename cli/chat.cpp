@@ -55,8 +55,7 @@ class Conversation {
             PartSpec(arguments.strategy, parse_pairs(arguments.options, "--set")))),
         model_(load_model(arguments.model)) {
     token_by_token(*strategy_, arguments.strategy);
-    Json meta = model_->spec().meta;
-    tokenizer_ = find_tokenizer(meta, "byte", 256, [] { return std::string(); });
+    tokenizer_ = model_tokenizer(model_->spec().meta, arguments.model);
     template_ = std::make_unique<ChatTemplate>(template_of(arguments, model_->spec().meta));
     if (!arguments.system.empty()) messages_.push_back({{"role", "system"}, {"content", arguments.system}});
   }

@@ -18,8 +18,8 @@ struct Arguments {
 // A tokenizer's own files, or the tokenizer inside a trained model.
 std::shared_ptr<const Tokenizer> find(const std::string& model) {
   const std::filesystem::path path = model;
-  if (!std::filesystem::exists(path / "formwork.json") || std::filesystem::exists(path / "tokenizer.json"))
-    return load_tokenizer(path);
+  const bool model_file = path.extension() == ".gguf" || std::filesystem::exists(path / "formwork.json");
+  if (!model_file || std::filesystem::exists(path / "tokenizer.json")) return load_tokenizer(path);
   return model_tokenizer(find_spec(model).meta, path);
 }
 
@@ -68,7 +68,7 @@ void add(CLI::App& app) {
   auto* command = app.add_subcommand("tokenize", "the tokens of a text");
   command
       ->add_option("model", arguments->model,
-                   "a model folder, tokenizer.json, a SentencePiece *.model or a *.tiktoken file")
+                   "a model, tokenizer.json, a SentencePiece *.model or a *.tiktoken file")
       ->required();
   auto* input = command->add_option_group("input");
   input->add_option("--text", arguments->text, "the text");
