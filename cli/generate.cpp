@@ -36,7 +36,8 @@ std::optional<int64_t> stop_token(const Tokenizer& tokenizer, const std::string&
 void set_prompt(DecodeRequest& request, const Model& model, const std::vector<int64_t>& ids) {
   request.prompt = at::tensor(ids, at::kLong).unsqueeze(0);
   if (model.spec().model.type != "encoder_decoder") return;
-  const Json start = model.spec().meta.value(Json::json_pointer("/hugging_face/config/decoder_start_token_id"), Json());
+  const Json start =
+      model.spec().meta.value(Json::json_pointer("/hugging_face/config/decoder_start_token_id"), Json());
   if (!start.is_number_integer())
     fail("generate: expected a decoder_start_token_id in the model's config, found {}", start.dump());
   request.source = {{"input_ids", request.prompt}};
@@ -44,8 +45,8 @@ void set_prompt(DecodeRequest& request, const Model& model, const std::vector<in
 }
 
 // What was made from token ids, without a tokenizer.
-void run_on_ids(const Arguments& arguments, const PartSpec& spec, const DecodeStrategy& strategy, Model& model,
-                DecodeRequest request) {
+void run_on_ids(const Arguments& arguments, const PartSpec& spec, const DecodeStrategy& strategy,
+                Model& model, DecodeRequest request) {
   set_prompt(request, model, arguments.ids);
   const auto made = strategy.decode(model, request).front();
   if (!arguments.json) return fmt::print("{}\n", fmt::join(made.tokens, " "));

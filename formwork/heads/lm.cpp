@@ -1,6 +1,6 @@
-// Language-model head: logits = s x W^T (+ b), W [vocab, D], shared with the embedding when tied. With a cap c,
-// the logits l become c tanh(l / c) (Gemma Team, "Gemma 2", 2024); with `project`, x is first mapped to the
-// embedding's own width (Zhang et al., "OPT", 2022).
+// Language-model head: logits = s x W^T (+ b), W [vocab, D], shared with the embedding when tied. With a cap
+// c, the logits l become c tanh(l / c) (Gemma Team, "Gemma 2", 2024); with `project`, x is first mapped to
+// the embedding's own width (Zhang et al., "OPT", 2022).
 #include "formwork/heads/head.h"
 #include "formwork/heads/vocab_map.h"
 

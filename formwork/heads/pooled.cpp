@@ -39,8 +39,8 @@ void describe_pool(Fields& f, std::string& how) {
   f.choice("pool", how, {"mean", "first", "last"}, "which tokens stand for the row");
 }
 
-// Classifier: logits = pool(x) W^T + b, W [classes, D]; with `hidden`, norm(f(pool(x) V^T + c)) before it, where
-// f is tanh and there is no norm in BERT.
+// Classifier: logits = pool(x) W^T + b, W [classes, D]; with `hidden`, norm(f(pool(x) V^T + c)) before it,
+// where f is tanh and there is no norm in BERT.
 class Classifier final : public Head {
  public:
   struct Options {

@@ -46,8 +46,8 @@ class HuggingFaceModel final : public ForeignModel {
 
  private:
   fs::path weights() const {
-    const bool other = fs::exists(folder_ / "pytorch_model.bin") ||
-                       fs::exists(folder_ / "pytorch_model.bin.index.json");
+    const bool other =
+        fs::exists(folder_ / "pytorch_model.bin") || fs::exists(folder_ / "pytorch_model.bin.index.json");
     for (const char* name : {"model.safetensors.index.json", "model.safetensors"})
       if (fs::exists(folder_ / name)) return folder_ / name;
     if (other)
@@ -76,6 +76,41 @@ class HuggingFaceFormat final : public ModelFormat {
 FORMWORK_PART(ModelFormat, HuggingFaceFormat, "hugging_face",
               "a folder with config.json and safetensors, of transformers or sentence-transformers");
 
+// The model to be written. Sizes that its options leave to the width (0) are said in `sized`, by the axes
+// that have them, so that a config can state them.
+struct Wanted {
+  Json sized;
+  std::map<std::string, int64_t> implied;  // by axis
+};
+
+// Calls work(value, axis) for the size options of the parts of each layer.
+void for_each_size(Json& spec, const std::function<void(Json&, const std::string&)>& work) {
+  static const std::vector<std::pair<const char*, const char*>> sizes = {
+      {"kv_heads", "kv_heads"}, {"head_width", "qk_width"}, {"hidden", "hidden"}, {"dt_rank", "rank"}};
+  Json& model = spec["model"];
+  if (!model.contains("layers")) return;
+  for (size_t i = 0; i < model["layers"].size(); ++i) {
+    Json& layer = model["layers"][i];
+    const char* both = layer.value("type", Json()) == "parallel" ? "both." : "";
+    for (const char* part : {"mixer", "channel"}) {
+      if (!layer.contains(part) || !layer[part].is_object()) continue;
+      for (const auto& [option, axis] : sizes)
+        if (layer[part].contains(option))
+          work(layer[part][option], fmt::format("layers.{}.{}{}.{}", i, both, part, axis));
+    }
+  }
+}
+
+Wanted wanted_model(const Inventory& inventory) {
+  Wanted wanted{in_force(inventory.spec), {}};
+  for_each_size(wanted.sized, [&](Json& value, const std::string& axis) {
+    const auto found = inventory.axes.find(axis);
+    if (value != 0 || found == inventory.axes.end()) return;
+    value = wanted.implied[axis] = found->second.size;
+  });
+  return wanted;
+}
+
 // The config that describes the model in this family, checked by reading it back: `difference` says what the
 // family cannot express.
 struct Attempt {
@@ -83,22 +118,27 @@ struct Attempt {
   std::string difference;
 };
 
-Attempt try_config(const Json& wanted, const std::string& name, Json config, const Json& modules) {
+Attempt try_config(const Wanted& wanted, const std::string& name, Json config, const Json& modules) {
   config["model_type"] = name;
   try {
     const Config theirs(config, name);
     auto spec = spec_of(theirs);
     if (!modules.is_null()) SentenceModules::from_json(modules).apply(spec, name);
-    return {config, first_difference(wanted, in_force(spec))};
+    Json found = in_force(spec);
+    for_each_size(found, [&](Json& value, const std::string& axis) {
+      if (const auto size = wanted.implied.find(axis); value == 0 && size != wanted.implied.end())
+        value = size->second;
+    });
+    return {config, first_difference(wanted.sized, found)};
   } catch (const Error& error) {
     return {config, error.what()};
   }
 }
 
-Attempt try_family(const Json& wanted, const std::string& name) {
+Attempt try_family(const Wanted& wanted, const std::string& name) {
   Json config;
   try {
-    config = Registry<Family>::make(name)->config(wanted);
+    config = Registry<Family>::make(name)->config(wanted.sized);
   } catch (const Json::exception&) {
     // It asked for an option that the parts of this model do not have.
   }
@@ -107,7 +147,7 @@ Attempt try_family(const Json& wanted, const std::string& name) {
 
 // The family's own config where the model still is what it was read as; or the first family that can.
 std::pair<std::string, Json> find_config(const Inventory& inventory, const std::string& family) {
-  const Json wanted = in_force(inventory.spec);
+  const auto wanted = wanted_model(inventory);
   const Json origin = inventory.spec.meta.value(kMeta, Json::object());
   const Json original = origin.value("config", Json());
   std::string first;
@@ -160,10 +200,20 @@ Json with_dtype(Json config, const TensorMap& tensors) {
 
 void copy_companions(const fs::path& from, const fs::path& to) {
   if (!fs::is_directory(from)) return;
-  static const char* const names[] = {
-      "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-      "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
-      "source.spm", "target.spm", "chat_template.jinja", "generation_config.json"};
+  static const char* const names[] = {"tokenizer.json",
+                                      "tokenizer_config.json",
+                                      "special_tokens_map.json",
+                                      "added_tokens.json",
+                                      "vocab.json",
+                                      "vocab.txt",
+                                      "merges.txt",
+                                      "tokenizer.model",
+                                      "spiece.model",
+                                      "sentencepiece.bpe.model",
+                                      "source.spm",
+                                      "target.spm",
+                                      "chat_template.jinja",
+                                      "generation_config.json"};
   for (const char* name : names) {
     std::error_code none;
     if (fs::exists(from / name) && !fs::equivalent(from, to, none))

@@ -30,8 +30,10 @@ std::string pooling_of(const Json& config, const std::string& where) {
     modes.push_back(named.get<std::string>());
   for (const auto& [key, value] : config.items())
     if (key.starts_with("pooling_mode_") && value == true) modes.push_back(key.substr(13));
-  const std::map<std::string, std::string> known = {{"mean_tokens", "mean"}, {"mean", "mean"},
-                                                    {"cls_token", "first"},  {"cls", "first"},
+  const std::map<std::string, std::string> known = {{"mean_tokens", "mean"},
+                                                    {"mean", "mean"},
+                                                    {"cls_token", "first"},
+                                                    {"cls", "first"},
                                                     {"lasttoken", "last"}};
   if (modes.size() != 1 || !known.contains(modes[0]))
     fail("{}: expected one pooling of mean, cls and lasttoken, found '{}'", where, fmt::join(modes, "', '"));
@@ -87,7 +89,9 @@ void SentenceModules::apply(Spec& spec, const std::string& where) const {
 
 void SentenceModules::write(const fs::path& folder) const {
   const auto module = [](int64_t index, const char* name, const char* path) {
-    return Json{{"idx", index}, {"name", std::to_string(index)}, {"path", path},
+    return Json{{"idx", index},
+                {"name", std::to_string(index)},
+                {"path", path},
                 {"type", fmt::format("sentence_transformers.models.{}", name)}};
   };
   Json list = {module(0, "Transformer", ""), module(1, "Pooling", "1_Pooling")};

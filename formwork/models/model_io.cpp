@@ -75,7 +75,8 @@ void save_model(const Model& model, const std::string& folder) {
   if (const auto own = spec.meta.find("tokenizer"); own != spec.meta.end() && own->is_string()) {
     const std::filesystem::path from = own->get<std::string>(), to = folder + "/tokenizer.json";
     if (std::error_code none; !std::filesystem::equivalent(from, to, none))
-      write_atomically(to, from.extension() == ".gguf" ? gguf_tokenizer(from)->to_json().dump() : read_file(from));
+      write_atomically(
+          to, from.extension() == ".gguf" ? gguf_tokenizer(from)->to_json().dump() : read_file(from));
     spec.meta.erase("tokenizer");
   }
   write_atomically(folder + "/formwork.json", spec.to_json().dump(2) + "\n");

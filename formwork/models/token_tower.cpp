@@ -18,8 +18,8 @@ void TowerOptions::describe_tower(Fields& f) {
   f.integer("width", width, "channels of the residual stream", 1, 1 << 20);
   f.part("norm", norm, "norms", "final norm", true);
   f.part("position", position, "positions", "positions added to the embedding");
-  f.integer("embed_width", embed_width, "channels of an embedding, which a map takes to the width; 0: the width",
-            0, 1 << 20);
+  f.integer("embed_width", embed_width,
+            "channels of an embedding, which a map takes to the width; 0: the width", 0, 1 << 20);
   f.part("stem_norm", stem_norm, "norms", "norm after the embedding", true);
   f.number("stem_scale", stem_scale, "factor on the embedding", 0, 1e6);
   f.number("dropout", dropout, "dropout on the embedding", 0, 1);

@@ -1,5 +1,5 @@
-// RMSNorm (Zhang and Sennrich, 2019): y = x / sqrt(sum(x^2) / D + eps) * (offset + gain), x [..., D]. With offset
-// 1 the stored gain is what it differs from 1 by (Gemma).
+// RMSNorm (Zhang and Sennrich, 2019): y = x / sqrt(sum(x^2) / D + eps) * (offset + gain), x [..., D]. With
+// offset 1 the stored gain is what it differs from 1 by (Gemma).
 #include <ATen/core/grad_mode.h>
 
 #include "formwork/norms/fused.h"

@@ -1,5 +1,5 @@
-// Token stem: x_t = E[id_t] (+ position) (+ segment), then norm and dropout where asked. E [vocab, D]; or, with a
-// width e of its own, x_t = P E[id_t], E [vocab, e], P [D, e] (Lan et al., "ALBERT", 2020).
+// Token stem: x_t = E[id_t] (+ position) (+ segment), then norm and dropout where asked. E [vocab, D]; or,
+// with a width e of its own, x_t = P E[id_t], E [vocab, e], P [D, e] (Lan et al., "ALBERT", 2020).
 #pragma once
 #include "formwork/linear/linear_map.h"
 #include "formwork/norms/norm.h"

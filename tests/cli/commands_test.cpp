@@ -89,14 +89,15 @@ TEST(Commands, CompressSaysWhatItWarnsOf) {
 TEST(Commands, HelpHasAnExampleForEveryCommandAndGroupsThem) {
   const auto help = output_of({"--help"});
   size_t last = 0;
-  for (const char* group :
-       {"Make and use models:", "Make models smaller:", "Look inside:", "Look up:", "Measure:"}) {
+  for (const char* group : {"Make and use models:", "Exchange models:", "Make models smaller:",
+                            "Look inside:", "Look up:", "Measure:"}) {
     ASSERT_NE(help.find(group), std::string::npos) << group;
     EXPECT_GT(help.find(group), last) << group;
     last = help.find(group);
   }
-  for (const char* command : {"train", "eval", "generate", "explain", "compress", "pareto", "list", "show",
-                              "forward", "find", "systems", "reproduce", "bench", "completion"}) {
+  for (const char* command :
+       {"train", "eval", "generate", "explain", "compress", "pareto", "list", "show", "forward", "find",
+        "systems", "reproduce", "bench", "completion", "import", "export"}) {
     EXPECT_NE(help.find(std::string("\n  ") + command + " "), std::string::npos) << command;
     const auto own = output_of({command, "--help"});
     EXPECT_NE(own.find("Example:  "), std::string::npos) << command;

@@ -91,6 +91,13 @@ TEST_F(WrongInput, Numbers) {
   refused(with({"--precision", "float8"}), "value of 'precision'");
   refused(with({"--data", "max_length=0"}), "option 'max_length' must be an integer in");
   refused({"generate", path("text"), "--prompt", "a", "--tokens", "0"}, "--tokens");
+  refused({"generate", path("text")}, "expected a prompt, as --prompt TEXT or as --ids NUMBERS");
+  refused({"generate", path("text"), "--prompt", "a", "--ids", "1,2"}, "--ids excludes --prompt");
+  refused({"generate", path("text"), "--ids", "1,999"}, "token id 999 is outside the vocabulary");
+  refused({"export", path("text"), "--out", path("text")}, "expected another folder than the model's own");
+  refused({"export", path("text"), "--out", path("exported"), "--dtype", "float31"},
+          "did you mean 'float32'?");
+  refused({"export", path("text"), "--out", path("exported"), "--family", "lama"}, "did you mean 'llama'?");
   refused({"bench", "--lengths", "[0]"}, "expected whole numbers");
   refused({"compress", path("copy"), "slicegpt", "--task", "copy", "--set", "sparsity=2", "--out", path("x")},
           "option 'sparsity' must be a number in [0");

@@ -144,8 +144,9 @@ std::vector<Subject> model_subjects() {
     for (auto it = first; it != last; ++it) {
       const Json spec = {{"formwork", 1}, {"model", Json::parse(it->second.part)}};
       const bool decodes = spec["model"].contains("decoder_layers");
-      list.push_back(
-          {"models/" + name, spec, it->second.without, decodes ? "decoder_input_ids" : "input_ids"});
+      const auto label =
+          it == first ? "models/" + name : fmt::format("models/{}/{}", name, std::distance(first, it));
+      list.push_back({label, spec, it->second.without, decodes ? "decoder_input_ids" : "input_ids"});
     }
   }
   return list;

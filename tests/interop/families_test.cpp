@@ -1,9 +1,8 @@
 // Configs: what is not understood is refused by name; what Formwork trained can be described to others.
-#include "formwork/interop/families/family.h"
-
 #include <gtest/gtest.h>
 
 #include "formwork/core/file.h"
+#include "formwork/interop/families/family.h"
 #include "formwork/interop/hugging_face.h"
 #include "formwork/models/model_io.h"
 #include "interop/temporary_folder.h"
@@ -33,21 +32,26 @@ TEST(Families, RefuseWhatTheyDoNotUnderstand) {
   EXPECT_EQ(refused({{"use_cache", true}, {"novel", false}, {"nothing", nullptr}}), "");
   EXPECT_EQ(refused({{"novel", 3}}),
             "config.json: key 'novel' (3) is not understood and may change what the model computes");
-  expect_part(refused({{"hidden_size", "8"}}), "'hidden_size': expected an integer in [0, 2^31], found \"8\"");
+  expect_part(refused({{"hidden_size", "8"}}),
+              "'hidden_size': expected an integer in [0, 2^31], found \"8\"");
   expect_part(refused({{"hidden_size", -8}}), "'hidden_size': expected an integer");
   expect_part(refused({{"hidden_size", nullptr}}), "'hidden_size' is missing");
   expect_part(refused({{"hidden_act", "gleu"}}), "'hidden_act': activation 'gleu'; did you mean 'gelu'?");
   expect_part(refused({{"rope_scaling", {{"rope_type", "yarm"}, {"factor", 2}}}}), "did you mean 'yarn'?");
   expect_part(refused({{"rope_scaling", {{"rope_type", "linear"}, {"factor", 2}, {"mscale", 2}}}}),
               "'rope_scaling': key 'mscale' (2) is not understood");
+  Json many = Json::parse(
+      R"({"model_type": "gpt2", "vocab_size": 9, "n_embd": 8, "n_head": 2, "n_layer": 2000000000})");
+  expect_part(error_of([&] { spec_of(Config(many, "config.json")); }), "expected at most 100000 layers");
   expect_part(refused({{"architectures", 3}}), "'architectures': expected a list of names, found 3");
   expect_part(refused({{"architectures", {"LlamaForTokenClassification"}}}),
               "known are LlamaForCausalLM, LlamaModel, which differ in the head");
 }
 
 TEST(Families, OfAnUnknownTypeTheNearestIsNamedAndWhatDiffers) {
-  expect_part(refused({{"model_type", "llama4"}, {"novel", 3}}),
-              "model_type 'llama4' is not known; the nearest is 'llama', of which this differs: it: key 'novel'");
+  expect_part(
+      refused({{"model_type", "llama4"}, {"novel", 3}}),
+      "model_type 'llama4' is not known; the nearest is 'llama', of which this differs: it: key 'novel'");
   expect_part(refused({{"model_type", "smoothie"}}), "which knows every key of this config");
   expect_part(refused({{"model_type", nullptr}}), "'model_type' is missing");
 }
@@ -56,8 +60,11 @@ TEST(Families, OldAndNewFormsOfRotaryPositionsMeanTheSame) {
   const auto spec = [](const Json& changes) {
     return in_force(spec_of(Config(llama_config_with(changes), "config.json")));
   };
-  const Json scaling = {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0},
-                        {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 64}};
+  const Json scaling = {{"rope_type", "llama3"},
+                        {"factor", 8.0},
+                        {"low_freq_factor", 1.0},
+                        {"high_freq_factor", 4.0},
+                        {"original_max_position_embeddings", 64}};
   Json parameters = scaling;
   parameters["rope_theta"] = 5000.0;
   EXPECT_EQ(first_difference(spec({{"rope_theta", 5000.0}, {"rope_scaling", scaling}}),
@@ -82,17 +89,21 @@ class Export : public testing::Test {
 
 std::string decoder(const std::string& mixer, const std::string& layer = R"("channel": "gated_mlp")",
                     const std::string& more = "") {
-  return R"({"type": "decoder", "vocab": 13, "width": 16, "layers": [{"mixer": )" + mixer + ", " + layer + "}]" +
-         more + "}";
+  return R"({"type": "decoder", "vocab": 13, "width": 16, "layers": [{"mixer": )" + mixer + ", " + layer +
+         "}]" + more + "}";
 }
 
 TEST_F(Export, ModelsThatWereNeverTheirsFindAFamily) {
-  EXPECT_EQ(exported(decoder(R"({"type": "attention", "heads": 2, "position": "rotary"})"))["model_type"], "llama");
-  EXPECT_EQ(exported(decoder(R"({"type": "attention", "heads": 2, "position": "rotary", "window": 5})"))["model_type"],
+  EXPECT_EQ(exported(decoder(R"({"type": "attention", "heads": 2, "position": "rotary"})"))["model_type"],
+            "llama");
+  EXPECT_EQ(exported(decoder(
+                R"({"type": "attention", "heads": 2, "position": "rotary", "window": 5})"))["model_type"],
             "mistral");
-  EXPECT_EQ(exported(decoder(R"({"type": "attention", "heads": 2, "position": "rotary", "bias": true})"))["model_type"],
+  EXPECT_EQ(exported(decoder(
+                R"({"type": "attention", "heads": 2, "position": "rotary", "bias": true})"))["model_type"],
             "qwen2");
-  EXPECT_EQ(exported(decoder(R"({"type": "mamba", "d_state": 3})", R"("norm": "rms_norm")"))["model_type"], "mamba");
+  EXPECT_EQ(exported(decoder(R"({"type": "mamba", "d_state": 3})", R"("norm": "rms_norm")"))["model_type"],
+            "mamba");
   EXPECT_EQ(exported(decoder(R"({"type": "attention", "heads": 2, "position": "rotary"})",
                              R"("channel": {"type": "experts", "experts": 3, "hidden": 8})"))["model_type"],
             "mixtral");
@@ -103,19 +114,22 @@ TEST_F(Export, WhatWasWrittenIsReadAgainAsTheSameModel) {
       {"type": "rotary", "base": 500, "scaling": {"type": "linear", "factor": 2}}})");
   exported(model);
   const auto again = load_model((folder_.path() / "out").string());
-  const auto built = build_model(Spec::from_json({{"formwork", 1}, {"model", Json::parse(model)}}, "test"), 5);
+  const auto built =
+      build_model(Spec::from_json({{"formwork", 1}, {"model", Json::parse(model)}}, "test"), 5);
   ASSERT_EQ(again->inventory().params.size(), built->inventory().params.size());
   for (const auto& param : built->inventory().params)
     EXPECT_TRUE(at::equal(again->inventory().by_name.at(param.name)->value, param.value)) << param.name;
 }
 
 TEST_F(Export, ThePartThatStandsInTheWayIsNamed) {
-  expect_part(refusal(decoder(R"({"type": "attention", "heads": 2, "position": "rotary", "score": "saturated"})")),
-              "model.layers[0].mixer.score: \"saturated\", not \"softmax\"");
+  expect_part(
+      refusal(decoder(R"({"type": "attention", "heads": 2, "position": "rotary", "score": "saturated"})")),
+      "model.layers[0].mixer.score: \"saturated\", not \"softmax\"");
   HuggingFaceExport as_llama;
   as_llama.family = "llama";
-  expect_part(refusal(decoder(R"({"type": "attention", "heads": 2, "position": "rotary", "window": 5})"), as_llama),
-              "family 'llama' cannot express model.layers[0].mixer.window: 5, not 0");
+  expect_part(
+      refusal(decoder(R"({"type": "attention", "heads": 2, "position": "rotary", "window": 5})"), as_llama),
+      "family 'llama' cannot express model.layers[0].mixer.window: 5, not 0");
   as_llama.family = "lama";
   expect_part(refusal(decoder(R"("mamba")"), as_llama), "did you mean 'llama'?");
 }
@@ -123,7 +137,8 @@ TEST_F(Export, ThePartThatStandsInTheWayIsNamed) {
 TEST_F(Export, WeightsMayChangeTheirType) {
   HuggingFaceExport options;
   options.dtype = at::kBFloat16;
-  const auto config = exported(decoder(R"({"type": "attention", "heads": 2, "position": "rotary"})"), options);
+  const auto config =
+      exported(decoder(R"({"type": "attention", "heads": 2, "position": "rotary"})"), options);
   EXPECT_EQ(config["torch_dtype"], "bfloat16");
   for (const auto& [name, tensor] : read_safetensors(folder_.path() / "out"))
     EXPECT_EQ(tensor.scalar_type(), at::kBFloat16) << name;
@@ -148,13 +163,16 @@ TEST(HuggingFaceFolders, BrokenOnesAreRefusedInOneLine) {
 TEST(HuggingFaceFolders, SentenceModulesAreReadAndOthersRefused) {
   const TemporaryFolder folder;
   std::filesystem::create_directories(folder.path() / "1_Pooling");
-  const auto write = [&](const std::string& name, const Json& json) { write_atomically(folder / name, json.dump()); };
+  const auto write = [&](const std::string& name, const Json& json) {
+    write_atomically(folder / name, json.dump());
+  };
   const auto module = [](const char* type, const char* path) {
     return Json{{"path", path}, {"type", fmt::format("sentence_transformers.models.{}", type)}};
   };
   write("config.json", Json::parse(R"({"model_type": "bert", "architectures": ["BertModel"], "vocab_size": 11,
       "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12})"));
-  write("modules.json", {module("Transformer", ""), module("Pooling", "1_Pooling"), module("Normalize", "2_N")});
+  write("modules.json",
+        {module("Transformer", ""), module("Pooling", "1_Pooling"), module("Normalize", "2_N")});
   write("1_Pooling/config.json", {{"pooling_mode_cls_token", true}, {"pooling_mode_mean_tokens", false}});
   const auto head = read_spec(folder.path().string()).model.options.at("head");
   EXPECT_EQ(head, Json::parse(R"({"type": "embedder", "pool": "first", "normalize": true})"));
@@ -164,7 +182,8 @@ TEST(HuggingFaceFolders, SentenceModulesAreReadAndOthersRefused) {
   expect_part(error(), "expected one pooling of mean, cls and lasttoken, found 'max_tokens'");
   write("modules.json", {module("Transformer", ""), module("Pooling", "../1_Pooling")});
   expect_part(error(), "is not a folder below");
-  write("modules.json", {module("Transformer", ""), module("Pooling", "1_Pooling"), module("Dense", "2_Dense")});
+  write("modules.json",
+        {module("Transformer", ""), module("Pooling", "1_Pooling"), module("Dense", "2_Dense")});
   write("1_Pooling/config.json", {{"pooling_mode", "mean"}});
   expect_part(error(), "module 'Dense' is not known");
 }

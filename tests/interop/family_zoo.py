@@ -67,10 +67,10 @@ MODELS = {
         vocab_size=VOCAB, hidden_size=32, state_size=4, num_hidden_layers=2, layer_norm_epsilon=1e-4,
         bos_token_id=1, eos_token_id=2, pad_token_id=0)),
     "t5": (hf.T5ForConditionalGeneration, hf.T5Config, dict(
-        vocab_size=VOCAB, d_model=32, d_kv=6, d_ff=48, num_layers=2, num_decoder_layers=3, num_heads=4,
-        relative_attention_num_buckets=8, relative_attention_max_distance=20, decoder_start_token_id=0)),
+        vocab_size=VOCAB, d_model=32, d_kv=6, d_ff=48, num_layers=2, num_heads=4,
+        initializer_factor=0.1, relative_attention_num_buckets=8, relative_attention_max_distance=20, decoder_start_token_id=0)),
     "t5_gated": (hf.T5ForConditionalGeneration, hf.T5Config, dict(
-        vocab_size=VOCAB, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu",
+        vocab_size=VOCAB, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu", initializer_factor=0.1,
         tie_word_embeddings=False, decoder_start_token_id=0)),
     "bart": (hf.BartForConditionalGeneration, hf.BartConfig, dict(
         vocab_size=VOCAB, d_model=32, encoder_layers=2, decoder_layers=3, encoder_attention_heads=4,
@@ -90,6 +90,11 @@ MODELS = {
 }
 
 
+# Deviation of what is added to every parameter, where it is not 0.3: so that float32 suffices, and generation does not
+# stay with one token.
+NOISE = {"t5": 0.4, "t5_gated": 0.4, "bart": 0.5, "marian": 0.5, "modernbert_masked": 0.2}
+
+
 def configuration(name):
     _, config_class, options = MODELS[name]
     config = config_class(**options)
@@ -100,9 +105,14 @@ def configuration(name):
 def make(name):
     torch.manual_seed(0)
     model = MODELS[name][0](configuration(name)).eval()
+    # Wide tied embeddings and wide biases would make a model repeat one token for ever.
+    tied = next((key for key, value in model.named_parameters() if value is model.get_input_embeddings().weight), "")
     with torch.no_grad():
-        for key, value in list(model.named_parameters()) + list(model.named_buffers()):
-            fixed = "inv_freq" in key or (name == "marian" and "embed_positions" in key)
-            if value.is_floating_point() and not fixed:
-                value.add_(torch.randn(value.shape) * (0.1 if value.dim() > 1 else 0.3))
+        stored = dict(model.named_parameters())
+        stored.update({key: value for key, value in model.named_buffers() if key == "final_logits_bias"})  # [1, vocab]
+        for key, value in stored.items():
+            if name == "marian" and "embed_positions" in key:
+                continue
+            narrow = key == tied or (value.numel() == max(value.shape) and "t5" not in name)
+            value.add_(torch.randn(value.shape) * NOISE.get(name, 0.3) * (0.1 if narrow else 1))
     return model

@@ -85,13 +85,16 @@ TEST_F(LlamaWeights, ImportUndoesExport) {
 
 TEST_F(LlamaWeights, FilesWithoutThePrefixAreRead) {
   TensorMap bare;
-  for (const auto& [name, tensor] : theirs_) bare[name.starts_with("model.") ? name.substr(6) : name] = tensor;
+  for (const auto& [name, tensor] : theirs_)
+    bare[name.starts_with("model.") ? name.substr(6) : name] = tensor;
   EXPECT_EQ(read(bare).size(), model_->inventory().params.size());
 }
 
 TEST_F(LlamaWeights, WhatDoesNotFitIsNamed) {
   const std::string key = "model.layers.1.self_attn.k_proj.weight";
-  EXPECT_EQ(error_with([&](TensorMap& t) { t[key] = at::zeros({3, 8}); }),
+  EXPECT_EQ(error_with([&](TensorMap& t) {
+              t[key] = at::zeros({3, 8});
+            }),
             "folder: tensor '" + key + "': expected shape [4, 8], found [3, 8]");
   EXPECT_NE(error_with([&](TensorMap& t) { t.erase(key); }).find("tensor '" + key + "' is missing"),
             std::string::npos);

@@ -43,6 +43,15 @@ TEST(SliceGpt, FoldingNormsKeepsTheFunction) {
       }
 }
 
+TEST(SliceGpt, FoldingNormsTakesAlongWhatTheyAddToTheirGain) {
+  const Json norm = {{"type", "rms_norm"}, {"offset", 1}};
+  const Json layer = {{"mixer", DecoderShape().mixer}, {"channel", DecoderShape().channel}, {"norm", norm}};
+  const Json model = {{"type", "decoder"},        {"vocab", 29},  {"width", 32},
+                      {"layers", {layer, layer}}, {"norm", norm}, {"tie", false}};
+  const auto offset = noisy({{"formwork", 1}, {"model", model}}, at::kDouble);
+  EXPECT_LT(distance(*offset, *method(Json::object()).prepare(offset)), 1e-9);
+}
+
 TEST(SliceGpt, WithoutSlicingKeepsTheFunction) {
   for (const std::string norm : {"rms_norm", "layer_norm"})
     for (const std::string wiring : {"pre", "parallel"})

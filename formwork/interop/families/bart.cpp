@@ -1,5 +1,6 @@
 // BART (Lewis et al., 2020): an encoder and a decoder that normalize after each sub-block, with learned
-// positions. Marian (Junczys-Dowmunt et al., 2018): the same with fixed positions and no norm on the embedding.
+// positions. Marian (Junczys-Dowmunt et al., 2018): the same with fixed positions and no norm on the
+// embedding.
 #include "formwork/interop/families/family.h"
 
 namespace formwork {
@@ -68,7 +69,8 @@ void bart_rules(WeightRules& rules) {
   rules.map("encoder.embed", "model.shared");
   for (const std::string tower : {"encoder", "decoder"}) {
     const auto theirs = fmt::format("model.{}.", tower);
-    rules.add(tower + ".position.weight", {theirs + "embed_positions.weight"}, weight_op::without_first_rows(2));
+    rules.add(tower + ".position.weight", {theirs + "embed_positions.weight"},
+              weight_op::without_first_rows(2));
     rules.map(tower + ".embed.norm", theirs + "layernorm_embedding");
     for (int64_t i = 0; i < rules.count(tower + ".layers."); ++i)
       layer_rules(rules, fmt::format("{}.layers.{}.", tower, i), fmt::format("{}layers.{}.", theirs, i));
@@ -109,7 +111,8 @@ class Marian final : public Family {
   }
   void rules(WeightRules& rules) const override { bart_rules(rules); }
   TheirNames names(const Spec&) const override {
-    return {"", {"model.*coder.embed_tokens.weight", "model.*coder.embed_positions.weight", "lm_head.weight"}};
+    return {"",
+            {"model.*coder.embed_tokens.weight", "model.*coder.embed_positions.weight", "lm_head.weight"}};
   }
 };
 

@@ -22,8 +22,8 @@ class Bert final : public Family {
           config, sizes,
           {{"type", "classifier"}, {"pool", "first"}, {"hidden", true}, {"classes", label_count(config)}},
           false);
-    return bert_spec(config, sizes,
-                     {{"type", "masked_lm"}, {"activation", sizes.activation}, {"norm", norm}}, tie);
+    return bert_spec(config, sizes, {{"type", "masked_lm"}, {"activation", sizes.activation}, {"norm", norm}},
+                     tie);
   }
 
   void rules(WeightRules& rules) const override {
@@ -41,8 +41,7 @@ class Bert final : public Family {
 
   // Heads of other tasks than the one that the config names stay unread.
   TheirNames names(const Spec&) const override {
-    return {"bert.",
-            {"*embeddings.position_ids", "*pooler.dense.*", "cls.*", "*classifier.*"}};
+    return {"bert.", {"*embeddings.position_ids", "*pooler.dense.*", "cls.*", "*classifier.*"}};
   }
 
   Json config(const Json& spec) const override {

@@ -39,7 +39,8 @@ BertSizes bert_sizes(const Config& config) {
 
 int64_t label_count(const Config& config) {
   const Json* labels = config.find("id2label");
-  return labels && labels->is_object() ? static_cast<int64_t>(labels->size()) : config.integer("num_labels", 2);
+  return labels && labels->is_object() ? static_cast<int64_t>(labels->size())
+                                       : config.integer("num_labels", 2);
 }
 
 void bert_rules(WeightRules& rules, const std::string& prefix, int64_t skipped) {

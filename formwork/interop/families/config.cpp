@@ -5,28 +5,108 @@ namespace {
 
 // Keys of any config that say how a model is trained, generated from, stored or named.
 const std::set<std::string>& harmless() {
-  static const std::set<std::string> keys = {
-      "architectures", "model_type", "_name_or_path", "name_or_path", "transformers_version", "torch_dtype",
-      "dtype", "auto_map", "use_cache", "gradient_checkpointing", "bos_token_id", "eos_token_id",
-      "pad_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "unk_token_id",
-      "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "bad_words_ids", "num_beams",
-      "num_beam_groups", "max_length", "min_length", "length_penalty", "no_repeat_ngram_size",
-      "early_stopping", "do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "prefix",
-      "task_specific_params", "initializer_range", "initializer_factor", "initializer_cutoff_factor",
-      "init_std", "output_attentions", "output_hidden_states", "output_past", "return_dict",
-      "return_dict_in_generate", "id2label", "label2id", "_num_labels", "num_labels", "problem_type",
-      "finetuning_task", "pretraining_tp", "classifier_dropout", "classif_dropout", "attention_dropout",
-      "attention_probs_dropout_prob", "hidden_dropout", "hidden_dropout_prob", "hidden_dropout_rate",
-      "dropout", "dropout_rate", "activation_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop",
-      "embedding_dropout", "mlp_dropout", "qa_dropout", "seq_classif_dropout", "encoder_layerdrop",
-      "decoder_layerdrop", "layerdrop", "summary_activation", "summary_first_dropout",
-      "summary_proj_to_labels", "summary_type", "summary_use_proj", "use_return_dict", "tokenizer_class",
-      "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "is_encoder_decoder",
-      "transformers.js_config", "is_llama_config", "unsloth_version",
-      "directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers",
-      "pooler_size_per_head", "pooler_type", "tie_encoder_decoder", "torchscript", "pruned_heads",
-      "chunk_size_feed_forward", "output_router_logits", "router_aux_loss_coef", "n_ctx", "model_max_length",
-      "max_sequence_length", "extra_gated_prompt", "static_position_embeddings"};
+  static const std::set<std::string> keys = {"architectures",
+                                             "model_type",
+                                             "_name_or_path",
+                                             "name_or_path",
+                                             "transformers_version",
+                                             "torch_dtype",
+                                             "dtype",
+                                             "auto_map",
+                                             "use_cache",
+                                             "gradient_checkpointing",
+                                             "bos_token_id",
+                                             "eos_token_id",
+                                             "pad_token_id",
+                                             "sep_token_id",
+                                             "cls_token_id",
+                                             "mask_token_id",
+                                             "unk_token_id",
+                                             "decoder_start_token_id",
+                                             "forced_bos_token_id",
+                                             "forced_eos_token_id",
+                                             "bad_words_ids",
+                                             "num_beams",
+                                             "num_beam_groups",
+                                             "max_length",
+                                             "min_length",
+                                             "length_penalty",
+                                             "no_repeat_ngram_size",
+                                             "early_stopping",
+                                             "do_sample",
+                                             "temperature",
+                                             "top_k",
+                                             "top_p",
+                                             "repetition_penalty",
+                                             "prefix",
+                                             "task_specific_params",
+                                             "initializer_range",
+                                             "initializer_factor",
+                                             "initializer_cutoff_factor",
+                                             "init_std",
+                                             "output_attentions",
+                                             "output_hidden_states",
+                                             "output_past",
+                                             "return_dict",
+                                             "return_dict_in_generate",
+                                             "id2label",
+                                             "label2id",
+                                             "_num_labels",
+                                             "num_labels",
+                                             "problem_type",
+                                             "finetuning_task",
+                                             "pretraining_tp",
+                                             "classifier_dropout",
+                                             "classif_dropout",
+                                             "attention_dropout",
+                                             "attention_probs_dropout_prob",
+                                             "hidden_dropout",
+                                             "hidden_dropout_prob",
+                                             "hidden_dropout_rate",
+                                             "dropout",
+                                             "dropout_rate",
+                                             "activation_dropout",
+                                             "attn_pdrop",
+                                             "embd_pdrop",
+                                             "resid_pdrop",
+                                             "embedding_dropout",
+                                             "mlp_dropout",
+                                             "qa_dropout",
+                                             "seq_classif_dropout",
+                                             "encoder_layerdrop",
+                                             "decoder_layerdrop",
+                                             "layerdrop",
+                                             "summary_activation",
+                                             "summary_first_dropout",
+                                             "summary_proj_to_labels",
+                                             "summary_type",
+                                             "summary_use_proj",
+                                             "use_return_dict",
+                                             "tokenizer_class",
+                                             "_attn_implementation",
+                                             "_attn_implementation_autoset",
+                                             "attn_implementation",
+                                             "is_encoder_decoder",
+                                             "transformers.js_config",
+                                             "is_llama_config",
+                                             "unsloth_version",
+                                             "directionality",
+                                             "pooler_fc_size",
+                                             "pooler_num_attention_heads",
+                                             "pooler_num_fc_layers",
+                                             "pooler_size_per_head",
+                                             "pooler_type",
+                                             "tie_encoder_decoder",
+                                             "torchscript",
+                                             "pruned_heads",
+                                             "chunk_size_feed_forward",
+                                             "output_router_logits",
+                                             "router_aux_loss_coef",
+                                             "n_ctx",
+                                             "model_max_length",
+                                             "max_sequence_length",
+                                             "extra_gated_prompt",
+                                             "static_position_embeddings"};
   return keys;
 }
 
@@ -67,6 +147,13 @@ int64_t Config::integer(const std::string& key) const {
 
 int64_t Config::integer(const std::string& key, int64_t fallback) const {
   return has(key) ? integer(key) : fallback;
+}
+
+int64_t Config::layers(const std::string& key) const {
+  constexpr int64_t kMost = 100000;
+  const int64_t count = integer(key);
+  if (count > kMost) fail("{}: '{}': expected at most {} layers, found {}", where_, key, kMost, count);
+  return count;
 }
 
 double Config::number(const std::string& key) const {
@@ -124,10 +211,10 @@ namespace {
 // Theirs first; of several names of one function, the one to write stands first.
 const std::vector<std::pair<std::string, std::string>>& activation_names() {
   static const std::vector<std::pair<std::string, std::string>> names = {
-      {"gelu", "gelu"},       {"gelu_new", "gelu_tanh"},     {"gelu_pytorch_tanh", "gelu_tanh"},
-      {"relu", "relu"},       {"silu", "silu"},              {"swish", "silu"},
-      {"tanh", "tanh"},       {"relu2", "relu_squared"},     {"sigmoid", "sigmoid"},
-      {"linear", "identity"}, {"gelu_python", "gelu"},       {"gelu_fast", "gelu_tanh"}};
+      {"gelu", "gelu"},       {"gelu_new", "gelu_tanh"}, {"gelu_pytorch_tanh", "gelu_tanh"},
+      {"relu", "relu"},       {"silu", "silu"},          {"swish", "silu"},
+      {"tanh", "tanh"},       {"relu2", "relu_squared"}, {"sigmoid", "sigmoid"},
+      {"linear", "identity"}, {"gelu_python", "gelu"},   {"gelu_fast", "gelu_tanh"}};
   return names;
 }
 

@@ -17,6 +17,8 @@ class Config {
   bool has(const std::string& key) const { return find(key) != nullptr; }
   int64_t integer(const std::string& key) const;
   int64_t integer(const std::string& key, int64_t fallback) const;
+  // A count of layers that are written down one by one: at most as many as a model may have.
+  int64_t layers(const std::string& key) const;
   double number(const std::string& key) const;
   double number(const std::string& key, double fallback) const;
   bool flag(const std::string& key, bool fallback) const;

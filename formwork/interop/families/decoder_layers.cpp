@@ -28,8 +28,8 @@ Json repeated(int64_t times, const Json& layer) {
   return {{"repeat", times}, {"pattern", Json::array({layer})}};
 }
 
-Spec decoder_spec(const Config& config, const std::string& architecture, const Json& layers,
-                  const Json& norm, bool tied_by_default) {
+Spec decoder_spec(const Config& config, const std::string& architecture, const Json& layers, const Json& norm,
+                  bool tied_by_default) {
   const bool bare = architecture.ends_with("Model");
   Spec spec;
   spec.model = {"decoder",
@@ -49,14 +49,13 @@ std::vector<int64_t> windows(const Config& config, int64_t layers, int64_t windo
   if (types && (!types->is_array() || static_cast<int64_t>(types->size()) != layers))
     fail("{}: 'layer_types': expected a list of {} layers, found {}", config.where(), layers, types->dump());
   for (int64_t i = 0; i < layers; ++i) {
-    const Json type = types ? (*types)[static_cast<size_t>(i)]
-                            : Json(slides(i) ? "sliding_attention" : "full_attention");
+    const Json type =
+        types ? (*types)[static_cast<size_t>(i)] : Json(slides(i) ? "sliding_attention" : "full_attention");
     if (type != "sliding_attention" && type != "full_attention")
       fail("{}: 'layer_types': expected sliding_attention or full_attention, found {}", config.where(),
            type.dump());
     const bool slid = type == "sliding_attention";
-    if (slid && window == 0)
-      fail("{}: 'sliding_window' is missing, and layer {} slides", config.where(), i);
+    if (slid && window == 0) fail("{}: 'sliding_window' is missing, and layer {} slides", config.where(), i);
     list.push_back(slid ? window : 0);
   }
   return list;
@@ -94,17 +93,13 @@ Json llama_config(const Json& spec) {
       mixer.at("position").at("type") != "rotary" || !mixer.contains("heads") ||
       layer.at("norm").at("type") != "rms_norm" || !channel.contains("hidden"))
     return nullptr;
-  const int64_t width = model.at("width"), heads = mixer.at("heads");
-  const auto given = [](const Json& value, int64_t otherwise) {
-    return value == 0 ? otherwise : value.get<int64_t>();
-  };
   Json config = {{"vocab_size", model.at("vocab")},
-                 {"hidden_size", width},
+                 {"hidden_size", model.at("width")},
                  {"num_hidden_layers", model.at("layers").size()},
-                 {"num_attention_heads", heads},
-                 {"num_key_value_heads", given(mixer.at("kv_heads"), heads)},
-                 {"head_dim", given(mixer.at("head_width"), width / heads)},
-                 {"intermediate_size", given(channel.at("hidden"), (8 * width / 3 + 7) / 8 * 8)},
+                 {"num_attention_heads", mixer.at("heads")},
+                 {"num_key_value_heads", mixer.at("kv_heads")},
+                 {"head_dim", mixer.at("head_width")},
+                 {"intermediate_size", channel.at("hidden")},
                  {"hidden_act", their_activation(channel.at("activation").at("type"))},
                  {"rms_norm_eps", layer.at("norm").at("eps")},
                  {"tie_word_embeddings", model.at("tie")},

@@ -12,8 +12,8 @@ Json gated_layer(const Config& config, const Json& mixer, const std::string& act
 
 // The decoder of these layers: {"repeat": n, "pattern": [...]} or a list of n. `architecture` that ends in
 // "Model" has no head.
-Spec decoder_spec(const Config& config, const std::string& architecture, const Json& layers,
-                  const Json& norm, bool tied_by_default = false);
+Spec decoder_spec(const Config& config, const std::string& architecture, const Json& layers, const Json& norm,
+                  bool tied_by_default = false);
 
 // One layer n times.
 Json repeated(int64_t times, const Json& layer);

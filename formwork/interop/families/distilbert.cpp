@@ -14,6 +14,7 @@ class DistilBert final : public Family {
 
   Spec spec(const Config& config, const std::string& architecture) const override {
     config.skip({"sinusoidal_pos_embds"});  // positions are stored either way
+    const bool tie = config.flag("tie_word_embeddings", true);
     BertSizes sizes;
     sizes.width = config.integer("dim"), sizes.layers = config.integer("n_layers");
     sizes.heads = config.integer("n_heads"), sizes.hidden = config.integer("hidden_dim");
@@ -29,9 +30,8 @@ class DistilBert final : public Family {
                         {"classes", label_count(config)}},
                        false);
     const Json norm = {{"type", "layer_norm"}, {"eps", 1e-12}};
-    return bert_spec(config, sizes,
-                     {{"type", "masked_lm"}, {"activation", sizes.activation}, {"norm", norm}},
-                     config.flag("tie_word_embeddings", true));
+    return bert_spec(config, sizes, {{"type", "masked_lm"}, {"activation", sizes.activation}, {"norm", norm}},
+                     tie);
   }
 
   void rules(WeightRules& rules) const override {
@@ -41,7 +41,8 @@ class DistilBert final : public Family {
     rules.map("embed.norm", embeddings + "LayerNorm");
     for (int64_t i = 0; i < rules.count("layers."); ++i) {
       const auto ours = fmt::format("layers.{}.", i);
-      const auto theirs = fmt::format("distilbert.transformer.layer.{}.", i), attention = theirs + "attention.";
+      const auto theirs = fmt::format("distilbert.transformer.layer.{}.", i),
+                 attention = theirs + "attention.";
       rules.attention(ours + "mixer", attention + "q_lin", attention + "k_lin", attention + "v_lin",
                       attention + "out_lin");
       rules.map(ours + "mixer.norm", theirs + "sa_layer_norm");

@@ -68,9 +68,9 @@ namespace {
 
 bool is_for_training(const std::string& option) {
   static const std::set<std::string> names = {
-      "dropout", "drop_path", "std", "router_dropout", "balance", "balance_loss", "z", "jitter", "capacity",
-      "start", "sample_topk", "grown_penalty", "dt_min", "dt_max", "dt_init", "dt_init_floor", "a_init",
-      "momentum", "fused"};
+      "dropout", "drop_path",     "std",    "router_dropout", "balance",       "balance_loss", "z",
+      "jitter",  "capacity",      "start",  "sample_topk",    "grown_penalty", "dt_min",       "dt_max",
+      "dt_init", "dt_init_floor", "a_init", "momentum",       "fused"};
   return names.contains(option);
 }
 
@@ -100,7 +100,8 @@ Json part_in_force(const std::string& kind, const Json& json, const std::string&
   const auto part = PartSpec::from_json(json, where);
   if (!part) return nullptr;
   Json full = {{"type", part.type}};
-  for (const auto& [name, field] : listing(kind).schema(part.type).items()) {
+  const Json schema = listing(kind).schema(part.type);
+  for (const auto& [name, field] : schema.items()) {
     if (is_for_training(name)) continue;
     const Json value = part.options.value(name, field.at("default"));
     const auto place = where + "." + name;
@@ -134,7 +135,8 @@ std::string first_difference(const Json& wanted, const Json& found, const std::s
     return text.size() > 60 ? text.substr(0, 57) + "..." : text;
   };
   // Equal objects may list their keys in another order. Of parts of two types only the type counts.
-  if (wanted.is_object() && found.is_object() && wanted.value("type", Json()) == found.value("type", Json())) {
+  if (wanted.is_object() && found.is_object() &&
+      wanted.value("type", Json()) == found.value("type", Json())) {
     Json keys = wanted;
     keys.update(found);
     for (const auto& [key, value] : keys.items()) {

@@ -22,7 +22,7 @@ class Gemma2 final : public Family {
     auto layer = gated_layer(config, mixer, activation_of(config, "hidden_activation", "gelu_pytorch_tanh"));
     layer["type"] = "sandwich";
     layer["norm"]["offset"] = 1;
-    const int64_t count = config.integer("num_hidden_layers");
+    const int64_t count = config.layers("num_hidden_layers");
     Json layers = Json::array();
     for (const int64_t width : windows(config, count, config.integer("sliding_window", 4096),
                                        [](int64_t i) { return i % 2 == 0; })) {

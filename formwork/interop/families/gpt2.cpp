@@ -67,7 +67,7 @@ class Gpt2 final : public Family {
                    {"activation_function", their_activation(channel.at("activation").at("type"))},
                    {"layer_norm_epsilon", layer.at("norm").at("eps")},
                    {"tie_word_embeddings", model.at("tie")}};
-    if (channel.at("hidden") != 0) config["n_inner"] = channel.at("hidden");
+    config["n_inner"] = channel.at("hidden");
     return config;
   }
 
@@ -78,11 +78,12 @@ class Gpt2 final : public Family {
     const Json channel = {{"type", "mlp"},
                           {"hidden", config.integer("n_inner", 0)},
                           {"activation", activation_of(config, "activation_function", "gelu_new")}};
-    const int64_t count = config.integer("n_layer");
+    const int64_t count = config.layers("n_layer");
     Json list = Json::array();
     for (int64_t i = 0; i < count; ++i) {
       Json mixer = {{"type", "attention"}, {"heads", heads}, {"bias", true}, {"out_bias", true}};
-      const double usual = scaled ? 1 / std::sqrt(static_cast<double>(width) / static_cast<double>(heads)) : 1;
+      const double usual =
+          scaled ? 1 / std::sqrt(static_cast<double>(width) / static_cast<double>(heads)) : 1;
       if (!scaled || by_layer) mixer["scale"] = by_layer ? usual / static_cast<double>(i + 1) : usual;
       list.push_back({{"type", "pre"}, {"norm", norm}, {"mixer", mixer}, {"channel", channel}});
     }

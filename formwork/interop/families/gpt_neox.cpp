@@ -1,5 +1,6 @@
-// GPT-NeoX and Pythia (Black et al., 2022; Biderman et al., 2023): attention and MLP side by side, each behind
-// a norm of its own; a share of a head's channels turns; queries, keys and values are interleaved by head.
+// GPT-NeoX and Pythia (Black et al., 2022; Biderman et al., 2023): attention and MLP side by side, each
+// behind a norm of its own; a share of a head's channels turns; queries, keys and values are interleaved by
+// head.
 #include "formwork/interop/families/decoder_layers.h"
 
 namespace formwork {
@@ -33,11 +34,13 @@ class GptNeox final : public Family {
     for (int64_t i = 0; i < rules.count("layers."); ++i) {
       const auto ours = fmt::format("layers.{}.", i), theirs = fmt::format("gpt_neox.layers.{}.", i);
       const bool both = rules.has(ours + "both.mixer.out.weight");
-      const auto mixer = ours + (both ? "both.mixer" : "mixer"), channel = ours + (both ? "both.channel" : "channel");
+      const auto mixer = ours + (both ? "both.mixer" : "mixer"),
+                 channel = ours + (both ? "both.channel" : "channel");
       rules.map(both ? ours + "both.norm" : mixer + ".norm", theirs + "input_layernorm");
       rules.map(both ? ours + "both.channel_norm" : channel + ".norm", theirs + "post_attention_layernorm");
       if (rules.has(mixer + ".qkv.weight"))
-        rules.map(mixer + ".qkv", theirs + "attention.query_key_value", interleaved(rules.param(mixer + ".qkv.weight")));
+        rules.map(mixer + ".qkv", theirs + "attention.query_key_value",
+                  interleaved(rules.param(mixer + ".qkv.weight")));
       rules.map(mixer + ".out", theirs + "attention.dense");
       rules.map(channel + ".up", theirs + "mlp.dense_h_to_4h");
       rules.map(channel + ".down", theirs + "mlp.dense_4h_to_h");

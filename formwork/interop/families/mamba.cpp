@@ -22,7 +22,8 @@ class MambaFamily final : public Family {
                  "pad_vocab_size_multiple"});
     const int64_t width = config.integer("hidden_size");
     const double expand = config.number("expand", 2);
-    const int64_t inner = config.integer("intermediate_size", std::llround(expand * static_cast<double>(width)));
+    const int64_t inner =
+        config.integer("intermediate_size", std::llround(expand * static_cast<double>(width)));
     Json mixer = {{"type", "mamba"},
                   {"d_state", config.integer("state_size", 16)},
                   {"d_conv", config.integer("conv_kernel", 4)},
@@ -31,7 +32,8 @@ class MambaFamily final : public Family {
     if (rank && *rank != "auto") mixer["dt_rank"] = config.integer("time_step_rank");
     const Json norm = {{"type", "rms_norm"}, {"eps", config.number("layer_norm_epsilon", 1e-5)}};
     const Json layer = {{"type", "pre"}, {"norm", norm}, {"mixer", mixer}};
-    return decoder_spec(config, architecture, repeated(config.integer("num_hidden_layers"), layer), norm, true);
+    return decoder_spec(config, architecture, repeated(config.integer("num_hidden_layers"), layer), norm,
+                        true);
   }
 
   void rules(WeightRules& rules) const override {
@@ -75,7 +77,7 @@ class MambaFamily final : public Family {
                    {"intermediate_size", inner},
                    {"layer_norm_epsilon", layer.at("norm").at("eps")},
                    {"tie_word_embeddings", model.at("tie")}};
-    if (mixer.at("dt_rank") != 0) config["time_step_rank"] = mixer.at("dt_rank");
+    config["time_step_rank"] = mixer.at("dt_rank");
     return config;
   }
 };

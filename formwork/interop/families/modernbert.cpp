@@ -1,5 +1,5 @@
-// ModernBERT (Warner et al., 2024): an encoder of pre-norm layers, each global with one rotary base or local with
-// another; gated MLPs; the first layer has no norm before its attention.
+// ModernBERT (Warner et al., 2024): an encoder of pre-norm layers, each global with one rotary base or local
+// with another; gated MLPs; the first layer has no norm before its attention.
 #include "formwork/interop/families/bert_layers.h"
 #include "formwork/interop/families/decoder_layers.h"
 
@@ -23,14 +23,15 @@ class ModernBert final : public Family {
                        {"eps", config.number("norm_eps", 1e-5)},
                        {"bias", config.flag("norm_bias", false)}};
     Spec spec;
-    spec.model = {"encoder",
-                  {{"vocab", config.integer("vocab_size")},
-                   {"width", config.integer("hidden_size")},
-                   {"stem_norm", norm},
-                   {"layers", layers(config, norm)},
-                   {"norm", norm},
-                   {"head", head(config, norm, architecture)},
-                   {"tie", architecture == "ModernBertForMaskedLM" && config.flag("tie_word_embeddings", true)}}};
+    spec.model = {
+        "encoder",
+        {{"vocab", config.integer("vocab_size")},
+         {"width", config.integer("hidden_size")},
+         {"stem_norm", norm},
+         {"layers", layers(config, norm)},
+         {"norm", norm},
+         {"head", head(config, norm, architecture)},
+         {"tie", architecture == "ModernBertForMaskedLM" && config.flag("tie_word_embeddings", true)}}};
     spec.parts["layers.0.mixer.norm"] = "identity";
     return spec;
   }
@@ -82,16 +83,19 @@ class ModernBert final : public Family {
   }
 
   static Json layers(const Config& config, const Json& norm) {
-    const int64_t count = config.integer("num_hidden_layers");
+    const int64_t count = config.layers("num_hidden_layers");
     const int64_t every = config.integer("global_attn_every_n_layers", 3);
     if (every == 0) fail("{}: 'global_attn_every_n_layers': expected at least 1, found 0", config.where());
     // A token and half of the window on either side.
     const int64_t window = config.integer("local_attention", 128) / 2 + 1;
     const bool bias = config.flag("attention_bias", false), by_kind = config.has("rope_parameters");
-    const double global = config.number("global_rope_theta", 160000), local = config.number("local_rope_theta", 10000);
+    const double global = config.number("global_rope_theta", 160000),
+                 local = config.number("local_rope_theta", 10000);
     const auto position = [&](bool slides) {
       return rotary_of(config, slides ? local : global, 1,
-                       !by_kind ? "" : slides ? "sliding_attention" : "full_attention");
+                       !by_kind ? ""
+                       : slides ? "sliding_attention"
+                                : "full_attention");
     };
     const Json channel = {{"type", "gated_mlp"},
                           {"hidden", config.integer("intermediate_size")},

@@ -1,5 +1,5 @@
-// Phi-1, 1.5 and 2 (Gunasekar et al., 2023): attention and MLP side by side behind one norm, biases everywhere,
-// a share of a head's channels turns.
+// Phi-1, 1.5 and 2 (Gunasekar et al., 2023): attention and MLP side by side behind one norm, biases
+// everywhere, a share of a head's channels turns.
 #include "formwork/interop/families/decoder_layers.h"
 
 namespace formwork {
@@ -22,7 +22,8 @@ class Phi final : public Family {
                          {{"type", "mlp"},
                           {"hidden", config.integer("intermediate_size")},
                           {"activation", activation_of(config, "hidden_act", "gelu_new")}}}};
-    auto spec = decoder_spec(config, architecture, repeated(config.integer("num_hidden_layers"), layer), norm);
+    auto spec =
+        decoder_spec(config, architecture, repeated(config.integer("num_hidden_layers"), layer), norm);
     auto& head = spec.model.options["head"];
     if (head == "lm") head = {{"type", "lm"}, {"bias", true}};
     return spec;

@@ -1,14 +1,15 @@
-// Qwen2 (Yang et al., 2024): Llama with biases on queries, keys and values. Qwen3 (Yang et al., 2025): norms on
-// queries and keys instead. The later layers of both may slide.
+// Qwen2 (Yang et al., 2024): Llama with biases on queries, keys and values. Qwen3 (Yang et al., 2025): norms
+// on queries and keys instead. The later layers of both may slide.
 #include "formwork/interop/families/decoder_layers.h"
 
 namespace formwork {
 namespace {
 
 Spec qwen_spec(const Config& config, const std::string& architecture, const Json& mixer) {
-  const int64_t layers = config.integer("num_hidden_layers");
+  const int64_t layers = config.layers("num_hidden_layers");
   const bool slides = config.flag("use_sliding_window", false);
-  const int64_t window = slides ? config.integer("sliding_window", 0) : 0, first = config.integer("max_window_layers", 28);
+  const int64_t window = slides ? config.integer("sliding_window", 0) : 0,
+                first = config.integer("max_window_layers", 28);
   config.skip({"sliding_window"});
   const auto layer = gated_layer(config, mixer, activation_of(config, "hidden_act", "silu"));
   Json list = Json::array();

@@ -22,6 +22,7 @@ class Roberta final : public Family {
       fail("{}: 'max_position_embeddings': expected more than {}, found {}", config.where(), kSkipped,
            sizes.positions);
     sizes.positions -= kSkipped;
+    const bool tie = config.flag("tie_word_embeddings", true);
     const Json norm = {{"type", "layer_norm"}, {"eps", sizes.eps}};
     if (architecture == "RobertaModel") return bert_spec(config, sizes, "hidden", false);
     if (architecture == "RobertaForSequenceClassification")
@@ -29,8 +30,7 @@ class Roberta final : public Family {
           config, sizes,
           {{"type", "classifier"}, {"pool", "first"}, {"hidden", true}, {"classes", label_count(config)}},
           false);
-    return bert_spec(config, sizes, {{"type", "masked_lm"}, {"norm", norm}},
-                     config.flag("tie_word_embeddings", true));
+    return bert_spec(config, sizes, {{"type", "masked_lm"}, {"norm", norm}}, tie);
   }
 
   void rules(WeightRules& rules) const override {
@@ -53,7 +53,8 @@ class Roberta final : public Family {
   static constexpr int64_t kPadding = 1, kSkipped = kPadding + 1;
 };
 
-FORMWORK_PART(Family, Roberta, "roberta", "RoBERTa, and what has its form: masked language model, classifier, encoder");
+FORMWORK_PART(Family, Roberta, "roberta",
+              "RoBERTa, and what has its form: masked language model, classifier, encoder");
 
 }  // namespace
 }  // namespace formwork

@@ -1,5 +1,5 @@
-// T5 (Raffel et al., 2020), its version 1.1 and Flan: RMSNorm, no biases, attention without scale, distances in
-// buckets whose biases all layers of a tower share.
+// T5 (Raffel et al., 2020), its version 1.1 and Flan: RMSNorm, no biases, attention without scale, distances
+// in buckets whose biases all layers of a tower share.
 #include "formwork/interop/families/family.h"
 
 namespace formwork {
@@ -19,16 +19,15 @@ class T5 final : public Family {
     const bool tie = config.flag("tie_word_embeddings", true);
     const bool scaled = config.flag("scale_decoder_outputs", tie);
     Spec spec;
-    spec.model = {"encoder_decoder",
-                  {{"vocab", config.integer("vocab_size")},
-                   {"width", width},
-                   {"norm", norm(config)},
-                   {"encoder_layers", repeated(layers, layer(config, false))},
-                   {"decoder_layers",
-                    repeated(config.integer("num_decoder_layers", layers), layer(config, true))},
-                   {"tie", tie},
-                   {"head",
-                    {{"type", "lm"}, {"scale", scaled ? 1 / std::sqrt(static_cast<double>(width)) : 1.0}}}}};
+    spec.model = {
+        "encoder_decoder",
+        {{"vocab", config.integer("vocab_size")},
+         {"width", width},
+         {"norm", norm(config)},
+         {"encoder_layers", repeated(layers, layer(config, false))},
+         {"decoder_layers", repeated(config.integer("num_decoder_layers", layers), layer(config, true))},
+         {"tie", tie},
+         {"head", {{"type", "lm"}, {"scale", scaled ? 1 / std::sqrt(static_cast<double>(width)) : 1.0}}}}};
     for (const std::string tower : {"encoder", "decoder"})
       spec.sources[tower + ".layers.*.mixer.position.weight"] = {
           {"type", "shared"}, {"with", tower + ".layers.0.mixer.position.weight"}};
@@ -39,8 +38,8 @@ class T5 final : public Family {
     rules.map("encoder.embed", "shared");
     for (const std::string tower : {"encoder", "decoder"}) {
       for (int64_t i = 0; i < rules.count(tower + ".layers."); ++i)
-        layer_rules(rules, fmt::format("{}.layers.{}.", tower, i), fmt::format("{}.block.{}.layer.", tower, i),
-                    tower == "decoder");
+        layer_rules(rules, fmt::format("{}.layers.{}.", tower, i),
+                    fmt::format("{}.block.{}.layer.", tower, i), tower == "decoder");
       rules.map(tower + ".norm", tower + ".final_layer_norm");
     }
     rules.map("head", "lm_head");
@@ -66,7 +65,8 @@ class T5 final : public Family {
     const bool gated = name.starts_with("gated-");
     if (gated) name = name.substr(6);
     // The gated form was trained with the tanh approximation.
-    const Config named(Json::object({{"feed_forward_proj", gated && name == "gelu" ? "gelu_new" : name}}), config.where());
+    const Config named(Json::object({{"feed_forward_proj", gated && name == "gelu" ? "gelu_new" : name}}),
+                       config.where());
     return {{"type", gated ? "gated_mlp" : "mlp"},
             {"hidden", config.integer("d_ff")},
             {"bias", false},

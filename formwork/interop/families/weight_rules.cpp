@@ -163,8 +163,8 @@ class Shelf {
       list.push_back(name.starts_with(names_.prefix) ? name.substr(names_.prefix.size())
                                                      : names_.prefix + name);
     // Norms of the first BERT files.
-    for (const auto& [now, before] : {std::pair("LayerNorm.weight", "LayerNorm.gamma"),
-                                      std::pair("LayerNorm.bias", "LayerNorm.beta")})
+    for (const auto& [now, before] :
+         {std::pair("LayerNorm.weight", "LayerNorm.gamma"), std::pair("LayerNorm.bias", "LayerNorm.beta")})
       if (name.ends_with(now))
         for (size_t i = 0, old = list.size(); i < old; ++i)
           list.push_back(list[i].substr(0, list[i].size() - std::strlen(now)) + before);

@@ -20,9 +20,9 @@ struct WeightOp {
 
 namespace weight_op {
 WeightOp same();
-WeightOp transposed();                               // ours [out, in], theirs [in, out] (GPT-2's Conv1D)
-WeightOp concatenated(std::vector<int64_t> sizes);   // ours = theirs one below the other
-WeightOp without_first_rows(int64_t rows);           // theirs has rows in front that no token reads
+WeightOp transposed();                              // ours [out, in], theirs [in, out] (GPT-2's Conv1D)
+WeightOp concatenated(std::vector<int64_t> sizes);  // ours = theirs one below the other
+WeightOp without_first_rows(int64_t rows);          // theirs has rows in front that no token reads
 WeightOp reshaped(std::vector<int64_t> ours, std::vector<int64_t> theirs);
 // Ours: all queries, then all keys, then all values; theirs (GPT-NeoX): q, k, v of head 0, of head 1, ...
 WeightOp interleaved_heads(int64_t heads, int64_t width);
