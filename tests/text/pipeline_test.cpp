@@ -31,7 +31,7 @@ json bert_json() {
     "pre_tokenizer": {"type": "BertPreTokenizer"},
     "post_processor": {"type": "BertProcessing", "cls": ["[CLS]", 1], "sep": ["[SEP]", 2]},
     "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
-    "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 8,
+    "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 9,
       "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "un": 3, "##aff": 4, "##able": 5, "cafe": 6, "!": 7, "\u4e2d": 8, "##a": 9}}})");
 }
 
@@ -77,7 +77,7 @@ TEST(WordPieceTokenizer, TakesTheLongestPieceAndKnowsPairs) {
   EXPECT_FALSE(tokenizer->lossless());
   EXPECT_EQ(tokenizer->encode("Unaffable  caf\xC3\xA9!\x01"), (Ids{3, 4, 5, 6, 7}));
   EXPECT_EQ(tokenizer->encode("un\xE4\xB8\xADun"), (Ids{3, 8, 3}));  // ideographs stand alone
-  EXPECT_EQ(tokenizer->encode("unknown unaffablea"), (Ids{0, 0}));   // no way to end; more than 8 characters
+  EXPECT_EQ(tokenizer->encode("unknown unaffablea"), (Ids{0, 0}));   // no way to end; more than 9 characters
   EXPECT_EQ(tokenizer->encode("un\xFF"), Ids{3});                    // becomes U+FFFD, which is cleaned away
   const Encoding pair = tokenizer->encode_for_model("un", "cafe");
   EXPECT_EQ(pair.ids, (Ids{1, 3, 2, 6, 2}));
@@ -170,7 +170,7 @@ TEST(Tiktoken, MergesByRank) {
 TEST(AddedTokens, StripAndStandAlone) {
   json content = train_bpe("the cat", {.vocab_size = 256})->to_json();
   content["added_tokens"] = json::parse(R"([{"id": 256, "content": "<m>", "lstrip": true, "special": true},
-    {"id": 257, "content": "cat", "single_word": true, "normalized": false}, {"id": 258, "content": "<m>>", "rstrip": true}])");
+    {"id": 257, "content": "cat", "single_word": true, "normalized": false}, {"id": 258, "content": "<m>>", "rstrip": true, "normalized": false}])");
   const auto tokenizer = tokenizer_from_json(content, "added");
   const int64_t a = *tokenizer->id_of("a"), space = *tokenizer->id_of("\xC4\xA0");
   EXPECT_EQ(tokenizer->encode("a  <m>a"), (Ids{a, 256, a}));
