@@ -52,11 +52,12 @@ void run_on_ids(const Arguments& arguments, const PartSpec& spec, const DecodeSt
   set_prompt(request, model, arguments.ids);
   const auto made = strategy.decode(model, request).front();
   if (!arguments.json) return fmt::print("{}\n", fmt::join(made.tokens, " "));
-  const Json row = {{"prompt ids", arguments.ids},
-                    {"ids", made.tokens},
-                    {"tokens", made.tokens.size()},
-                    {"log probability", made.log_probability},
-                    {"settings", settings_in_force(arguments, spec, strategy.draws(), why_plain(model, request))}};
+  const Json row = {
+      {"prompt ids", arguments.ids},
+      {"ids", made.tokens},
+      {"tokens", made.tokens.size()},
+      {"log probability", made.log_probability},
+      {"settings", settings_in_force(arguments, spec, strategy.draws(), why_plain(model, request))}};
   fmt::print("{}\n", Json::array({row}).dump(2));
 }
 

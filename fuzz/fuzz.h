@@ -1,4 +1,5 @@
-// What fuzz targets share. Each defines `fuzz`; an Error is the answer to bad input, anything else is a defect.
+// What fuzz targets share. Each defines `fuzz`; an Error is the answer to bad input, anything else is a
+// defect.
 #pragma once
 #include <cstdlib>
 #include <string_view>

@@ -1,4 +1,5 @@
-// Any bytes as a GGUF file: refused, or every value and tensor lies inside the file, and blocks decode and multiply.
+// Any bytes as a GGUF file: refused, or every value and tensor lies inside the file, and blocks decode and
+// multiply.
 #include <vector>
 
 #include "formwork/interop/gguf_header.h"

@@ -1,6 +1,8 @@
-// Any text as a Spec: refused, or one that is written and read again unchanged; and as a model of the runtime.
-#include "formwork/core/json_text.h"
+// Any text as a Spec: refused, or one that is written and read again unchanged; and as a model of the
+// runtime.
 #include "formwork/core/spec.h"
+
+#include "formwork/core/json_text.h"
 #include "formwork/runtime/model.h"
 #include "fuzz/fuzz.h"
 

@@ -1,4 +1,5 @@
-// Language-model head: logits = s x W^T (+ b), W [vocab, D], shared with the embedding when tied; as formwork/heads.
+// Language-model head: logits = s x W^T (+ b), W [vocab, D], shared with the embedding when tied; as
+// formwork/heads.
 #include <cmath>
 
 #include "formwork/heads/lm_options.h"

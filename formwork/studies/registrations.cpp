@@ -48,7 +48,9 @@ void collect(const EmbeddedSource& file, std::string_view macro, const KindOf& k
 
 const std::vector<Registration>& registrations() {
   static const auto list = [] {
-    const auto all = embedded_sources();
+    // The runtime's parts bear the names of those that they stand for, which are the ones to be found.
+    auto all = embedded_sources();
+    std::erase_if(all, [](const auto& file) { return file.path.starts_with("formwork/runtime/"); });
     const auto kinds = kinds_of_classes(all);
     const auto of_first_argument = [&](std::string_view arguments) {
       const auto found = kinds.find(std::string(until(arguments, 0, ",")));

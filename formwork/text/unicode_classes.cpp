@@ -91,7 +91,7 @@ bool is_control(uint32_t code) {
   if (value == UTF8PROC_CATEGORY_CC || value == UTF8PROC_CATEGORY_CO) return true;
   if (value != UTF8PROC_CATEGORY_CF) return false;
   const bool younger = code == 0x890 || code == 0x891 || code == 0x8E2 || code == 0x110CD ||
-                       (code >= 0x13430 && code <= 0x13438);
+                       (code >= 0x13430 && code <= 0x1343F);
   return !younger;
 }
 

@@ -1,4 +1,4 @@
-// Where the Unicode versions differ that tokenizers were made with. utf8proc 2.8 knows version 14; the
+// Where the Unicode versions differ that tokenizers were made with. utf8proc 2.8 knows version 15; the
 // regular expressions of the Hugging Face library (Oniguruma) know 16; its punctuation, mark and
 // normalization tables are those of versions 8 and 9. Each table lists what one version has and the other
 // lacks.

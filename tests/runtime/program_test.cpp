@@ -67,7 +67,7 @@ TEST_F(Program, SaysInOneLineWhatIsWrong) {
   };
   fails({folder()}, "expected a prompt: --prompt TEXT or --ids 1,2,3");
   fails({folder(), "--ids", "256"}, "token id 256 is outside the vocabulary of 256");
-  fails({folder() + "-none", "--prompt", "a"}, "cannot be read");
+  fails({folder() + "-none", "--prompt", "a"}, "cannot read");
 }
 
 TEST_F(Program, TheExampleInCMakesTheSameTokens) {
@@ -76,7 +76,7 @@ TEST_F(Program, TheExampleInCMakesTheSameTokens) {
   EXPECT_EQ(result.output, ran({}));
   const auto wrong = run_beside("example_c", {folder() + "-none", "abc", "40"});
   EXPECT_EQ(wrong.exit_code, 1);
-  EXPECT_NE(wrong.error.find("cannot be read"), std::string::npos) << wrong.error;
+  EXPECT_NE(wrong.error.find("cannot read"), std::string::npos) << wrong.error;
 }
 
 // One file of at most 15 MB that asks for no other.

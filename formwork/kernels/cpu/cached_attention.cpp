@@ -61,7 +61,7 @@ void score_block(const CachedTile<Stored>& tile, const std::byte* block, std::in
 
 template <class Stored>
 void bias_and_cap(const CachedTile<Stored>& tile, int row, std::int64_t base, std::int64_t from,
-              std::int64_t to) {
+                  std::int64_t to) {
   const auto& p = tile.p;
   const std::int64_t head = (tile.begin + row) % p.group, place = tile.place(row);
   float* scores = tile.scores + row * kCacheBlock;

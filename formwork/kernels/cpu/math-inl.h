@@ -84,8 +84,8 @@ HWY_INLINE VecOf<D> load_some(D d, const hwy::float16_t* p, std::int64_t left) {
 }
 
 template <class D>
-  requires std::is_same_v<LaneOf<D>, float>
-HWY_INLINE VecOf<D> load_some(D d, const std::int8_t* p, std::int64_t left) {
+requires std::is_same_v < LaneOf<D>,
+float > HWY_INLINE VecOf<D> load_some(D d, const std::int8_t* p, std::int64_t left) {
   const hn::Rebind<std::int8_t, D> bytes;
   const hn::RebindToSigned<D> words;
   return hn::ConvertTo(d, hn::PromoteTo(words, load_some(bytes, p, left)));

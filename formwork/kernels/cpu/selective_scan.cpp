@@ -2,10 +2,10 @@
 #define HWY_TARGET_INCLUDE "formwork/kernels/cpu/selective_scan.cpp"
 #include "formwork/kernels/cpu/selective_scan.h"
 
-#include "formwork/kernels/cpu/parallel.h"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 
 #include "formwork/core/error.h"
+#include "formwork/kernels/cpu/parallel.h"
 #include "formwork/kernels/cpu/selective_scan_inl.h"
 
 HWY_BEFORE_NAMESPACE();

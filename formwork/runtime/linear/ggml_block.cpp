@@ -53,7 +53,8 @@ class GgmlBlockMap final : public LinearMap {
   GgmlMatrix weight_;
 };
 
-FORMWORK_PART(LinearMap, GgmlBlockMap, "ggml_block", "one of ggml's block formats, multiplied as it is stored");
+FORMWORK_PART(LinearMap, GgmlBlockMap, "ggml_block",
+              "one of ggml's block formats, multiplied as it is stored");
 
 }  // namespace
 }  // namespace formwork::runtime

@@ -12,9 +12,7 @@ class Both final {
     mixer_ = Registry<Mixer>::make(first, mixer);
     channel_ = Registry<Channel>::make(second, channel);
   }
-  std::unique_ptr<State> make_state(const StateOptions& options) const {
-    return mixer_->make_state(options);
-  }
+  std::unique_ptr<State> make_state(const StateOptions& options) const { return mixer_->make_state(options); }
   // z (+)= f(x) + g(y).
   void run(Pass& pass, State* state, In x, In y, Out z) const {
     mixer_->run(pass, state, x, z);
