@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 source tools/common.sh
 readonly torch_version=2.13.0
 # The tests compare with these; without them those tests say that they were skipped.
-readonly test_packages=(numpy==2.4.6 safetensors==0.8.0 transformers==5.24.0)
+readonly test_packages=(numpy==2.4.6 safetensors==0.8.0 transformers==5.24.0 sentencepiece==0.2.3 tiktoken==0.14.0)
 
 # Each line: a Debian package, then programs of which any one makes it unnecessary.
 wanted() {

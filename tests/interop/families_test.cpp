@@ -189,4 +189,11 @@ TEST(HuggingFaceFolders, SentenceModulesAreReadAndOthersRefused) {
 }
 
 }  // namespace
+TEST(FirstDifference, TellsAPartThatIsLeftOut) {
+  const Json cut = {{"parts", {{"layers.1.mixer", nullptr}}}}, whole = {{"parts", Json::object()}};
+  EXPECT_EQ(first_difference(cut, whole), "parts.layers.1.mixer: null, not nothing");
+  EXPECT_EQ(first_difference(whole, cut), "parts.layers.1.mixer: nothing, not null");
+  EXPECT_EQ(first_difference(cut, cut), "");
+}
+
 }  // namespace formwork

@@ -140,8 +140,12 @@ std::string first_difference(const Json& wanted, const Json& found, const std::s
     Json keys = wanted;
     keys.update(found);
     for (const auto& [key, value] : keys.items()) {
-      const auto inner = first_difference(wanted.value(key, Json()), found.value(key, Json()),
-                                          path.empty() ? key : path + "." + key);
+      const auto place = path.empty() ? key : path + "." + key;
+      // A null (a part that is left out) is more than nothing.
+      if (wanted.contains(key) != found.contains(key))
+        return fmt::format("{}: {}, not {}", place, wanted.contains(key) ? brief(wanted.at(key)) : "nothing",
+                           found.contains(key) ? brief(found.at(key)) : "nothing");
+      const auto inner = first_difference(wanted.at(key), found.at(key), place);
       if (!inner.empty()) return inner;
     }
     return "";
