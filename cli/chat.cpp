@@ -5,8 +5,7 @@
 
 #include "command.h"
 #include "formwork/core/file.h"
-#include "formwork/decode/decode_strategy.h"
-#include "formwork/interop/gguf_tokenizer.h"
+#include "formwork/interop/companions.h"
 #include "formwork/tasks/text_source.h"
 #include "formwork/text/chat_template.h"
 #include "formwork/text/text_stream.h"
@@ -15,21 +14,17 @@ namespace formwork::cli {
 namespace {
 
 struct Arguments {
-  std::string model, system, strategy = "sample", chat_template;
-  std::vector<std::string> options;
-  int64_t tokens = 512, seed = 0;
+  std::string model, system, chat_template;
+  DecodeChoice decode{"sample", {}, 0};
+  int64_t tokens = 512;
 };
 
 // The file that is asked for, or the template that came with the model.
 std::string template_of(const Arguments& arguments, const Json& meta) {
   if (!arguments.chat_template.empty()) return read_file(arguments.chat_template);
-  std::string found;
-  if (const auto own = meta.find("tokenizer"); own != meta.end() && own->is_string()) {
-    const std::filesystem::path file = own->get<std::string>();
-    found = file.extension() == ".gguf" ? gguf_chat_template(file) : load_chat_template(file.parent_path());
-  } else if (std::filesystem::is_directory(arguments.model)) {
-    found = load_chat_template(arguments.model);
-  }
+  const auto own = meta.find("tokenizer");
+  const auto found =
+      chat_template_at(own != meta.end() && own->is_string() ? own->get<std::string>() : arguments.model);
   if (found.empty())
     fail("chat: '{}' came without a chat template; give one with --template, or use `formwork generate`",
          arguments.model);
@@ -49,12 +44,11 @@ std::string piece_of(const Tokenizer& tokenizer, std::optional<int64_t> id) {
 // A conversation with a model that remembers what it has read.
 class Conversation {
  public:
-  explicit Conversation(const Arguments& arguments)
+  Conversation(const CLI::App& command, const Arguments& arguments)
       : arguments_(arguments),
-        strategy_(Registry<DecodeStrategy>::make(
-            PartSpec(arguments.strategy, parse_pairs(arguments.options, "--set")))),
+        strategy_(arguments.decode.make(command)),
+        by_token_(token_by_token(*strategy_, arguments.decode.name)),
         model_(load_model(arguments.model)) {
-    token_by_token(*strategy_, arguments.strategy);
     tokenizer_ = model_tokenizer(model_->spec().meta, arguments.model);
     template_ = std::make_unique<ChatTemplate>(template_of(arguments, model_->spec().meta));
     if (!arguments.system.empty()) messages_.push_back({{"role", "system"}, {"content", arguments.system}});
@@ -66,7 +60,7 @@ class Conversation {
     DecodeRequest request;
     request.prompt = at::tensor(tokenizer_->encode(rendered()), at::kLong).unsqueeze(0);
     request.tokens = arguments_.tokens;
-    request.seed = static_cast<uint64_t>(arguments_.seed) + messages_.size();
+    request.seed = static_cast<uint64_t>(arguments_.decode.seed) + messages_.size();
     TextStream stream(*tokenizer_, /*skip_special=*/true);
     std::string answer;
     const auto show = [&](const std::string& piece) {
@@ -80,7 +74,7 @@ class Conversation {
       return true;
     };
     read(request);
-    const auto made = token_by_token(*strategy_, arguments_.strategy).go_on(*decoder_, request).front();
+    const auto made = by_token_.go_on(*decoder_, request).front();
     read_.insert(read_.end(), made.tokens.begin(), made.tokens.end() - 1);
     show(stream.finish());
     fmt::print("\n");
@@ -113,6 +107,7 @@ class Conversation {
 
   const Arguments& arguments_;
   std::unique_ptr<DecodeStrategy> strategy_;
+  const TokenByToken& by_token_;
   std::shared_ptr<Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> template_;
@@ -121,9 +116,9 @@ class Conversation {
   Json messages_ = Json::array();
 };
 
-void run(const Arguments& arguments) {
+void run(const CLI::App& command, const Arguments& arguments) {
   const at::NoGradGuard guard;
-  Conversation conversation(arguments);
+  Conversation conversation(command, arguments);
   const bool terminal = isatty(STDIN_FILENO) != 0;
   if (terminal) fmt::print(stderr, "Type a message; an empty line or Ctrl-D ends.\n");
   for (std::string line; true;) {
@@ -141,19 +136,11 @@ void add(CLI::App& app) {
   command->add_option("--tokens", arguments->tokens, "tokens of an answer, at most")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 24));
-  offer(command->add_option("--decode", arguments->strategy,
-                            "how tokens are chosen; see `formwork list decode`"),
-        names_of_kind("decode"))
-      ->capture_default_str();
-  command->add_option("--set", arguments->options,
-                      "an option of the decode strategy as key=value; repeatable");
+  arguments->decode.add_to(*command);
   command->add_option("--template", arguments->chat_template, "a file with the chat template, in Jinja")
       ->check(CLI::ExistingFile);
-  command->add_option("--seed", arguments->seed, "of the draws")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
   command->footer("Example:  formwork chat SmolLM2-135M-Instruct.Q4_1.gguf --system 'Answer briefly.'");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments, command] { run(*command, *arguments); });
 }
 
 FORMWORK_COMMAND(add);

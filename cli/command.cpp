@@ -123,6 +123,22 @@ std::unique_ptr<Task> TaskChoice::make(Json& meta) const {
   return task;
 }
 
+void DecodeChoice::add_to(CLI::App& app) {
+  offer(app.add_option("--decode", name, "how tokens are chosen; see `formwork list decode`"),
+        names_of_kind("decode"))
+      ->capture_default_str();
+  app.add_option("--set", options, "an option of the decode strategy as key=value; repeatable");
+  app.add_option("--seed", seed, "of the draws")->capture_default_str()->check(CLI::NonNegativeNumber);
+}
+
+PartSpec DecodeChoice::spec() const { return {name, parse_pairs(options, "--set")}; }
+
+std::unique_ptr<DecodeStrategy> DecodeChoice::make(const CLI::App& command) const {
+  auto strategy = Registry<DecodeStrategy>::make(spec());
+  if (!strategy->draws()) refuse_without_effect(command, {"--seed"}, fmt::format("'{}' draws nothing", name));
+  return strategy;
+}
+
 void RowChoice::add_to(CLI::App& app) {
   app.add_option("--rows", rows, "rows of data")->capture_default_str()->check(CLI::Range(1, 1 << 20));
   app.add_option("--seed", seed, "of the rows")->capture_default_str()->check(CLI::NonNegativeNumber);

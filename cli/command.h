@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "formwork/core/options.h"
+#include "formwork/decode/decode_strategy.h"
 #include "formwork/models/model_io.h"
 #include "formwork/report/table.h"
 #include "formwork/tasks/task.h"
@@ -94,6 +95,17 @@ struct TaskChoice {
 
  private:
   PartSpec spec() const;
+};
+
+// A decode strategy by name, "key=value" options and the seed of its draws.
+struct DecodeChoice {
+  std::string name = "greedy";
+  std::vector<std::string> options;
+  int64_t seed = 0;
+  void add_to(CLI::App& app);
+  PartSpec spec() const;
+  // Refuses a --seed that was given where nothing is drawn.
+  std::unique_ptr<DecodeStrategy> make(const CLI::App& command) const;
 };
 
 // Rows of a task that a model is calibrated on, or looked into with.

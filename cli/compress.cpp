@@ -4,7 +4,7 @@
 
 #include "command.h"
 #include "formwork/core/file.h"
-#include "formwork/interop/hugging_face.h"
+#include "formwork/interop/companions.h"
 #include "formwork/transforms/transform.h"
 
 namespace formwork::cli {

@@ -1,26 +1,24 @@
 // formwork generate MODEL: continues a prompt, token by token.
 #include "command.h"
-#include "formwork/decode/decode_strategy.h"
 #include "formwork/tasks/text_source.h"
 
 namespace formwork::cli {
 namespace {
 
 struct Arguments {
-  std::string model, prompt, strategy = "greedy", stop;
+  std::string model, prompt, stop;
   std::vector<int64_t> ids;
-  std::vector<std::string> options;
-  int64_t tokens = 200, seed = 0;
+  DecodeChoice decode;
+  int64_t tokens = 200;
   bool json = false;
 };
 
 // `why_plain`: why the runtime does not decode this model; empty where it does.
-Json settings_in_force(const Arguments& arguments, const PartSpec& strategy, bool draws,
-                       const std::string& why_plain) {
+Json settings_in_force(const Arguments& arguments, bool draws, const std::string& why_plain) {
   Json settings = {{"model", arguments.model},
                    {"tokens", arguments.tokens},
-                   {"decode", Registry<DecodeStrategy>::in_force(strategy)}};
-  if (draws) settings["seed"] = arguments.seed;
+                   {"decode", Registry<DecodeStrategy>::in_force(arguments.decode.spec())}};
+  if (draws) settings["seed"] = arguments.decode.seed;
   if (!arguments.stop.empty()) settings["stop"] = arguments.stop;
   if (!why_plain.empty()) settings["plain path because"] = why_plain;
   return settings;
@@ -46,51 +44,50 @@ void set_prompt(DecodeRequest& request, const Model& model, const std::vector<in
   request.prompt = at::full({1, 1}, start.get<int64_t>(), at::kLong);
 }
 
-// What was made from token ids, without a tokenizer.
-void run_on_ids(const Arguments& arguments, const PartSpec& spec, const DecodeStrategy& strategy,
-                Model& model, DecodeRequest request) {
-  set_prompt(request, model, arguments.ids);
-  const auto made = strategy.decode(model, request).front();
-  if (!arguments.json) return fmt::print("{}\n", fmt::join(made.tokens, " "));
-  const Json row = {
-      {"prompt ids", arguments.ids},
-      {"ids", made.tokens},
-      {"tokens", made.tokens.size()},
-      {"log probability", made.log_probability},
-      {"settings", settings_in_force(arguments, spec, strategy.draws(), why_plain(model, request))}};
-  fmt::print("{}\n", Json::array({row}).dump(2));
+std::vector<int64_t> prompt_ids(const Arguments& arguments, const Tokenizer* tokenizer) {
+  if (!tokenizer) return arguments.ids;
+  auto ids = tokenizer->encode(arguments.prompt);
+  if (ids.empty()) fail("generate: the prompt has no tokens");
+  return ids;
+}
+
+// `tokenizer` is null where the prompt was given as ids, and then ids are what comes out.
+Json row_of(const Arguments& arguments, const Tokenizer* tokenizer, const Continuation& made) {
+  Json row;
+  if (tokenizer)
+    row = {{"prompt", arguments.prompt}, {"text", tokenizer->decode(made.tokens)}};
+  else
+    row = {{"prompt ids", arguments.ids}, {"ids", made.tokens}};
+  row["tokens"] = made.tokens.size();
+  row["log probability"] = made.log_probability;
+  return row;
 }
 
 void run(const CLI::App& command, const Arguments& arguments) {
   if (arguments.prompt.empty() == arguments.ids.empty())
     fail("generate: expected a prompt, as --prompt TEXT or as --ids NUMBERS");
-  const PartSpec spec(arguments.strategy, parse_pairs(arguments.options, "--set"));
-  const auto strategy = Registry<DecodeStrategy>::make(spec);
-  if (!strategy->draws())
-    refuse_without_effect(command, {"--seed"}, fmt::format("'{}' draws nothing", arguments.strategy));
-  auto model = load_model(arguments.model);
+  const auto strategy = arguments.decode.make(command);
+  const auto model = load_model(arguments.model);
+  std::shared_ptr<const Tokenizer> tokenizer;
+  if (arguments.ids.empty())
+    tokenizer = model_tokenizer(model->spec().meta, arguments.model);
+  else
+    refuse_without_effect(command, {"--stop"}, "it is text, and --ids has no tokenizer");
   DecodeRequest request;
   request.tokens = arguments.tokens;
-  request.seed = static_cast<uint64_t>(arguments.seed);
-  if (!arguments.ids.empty()) {
-    refuse_without_effect(command, {"--stop"}, "it is text, and --ids has no tokenizer");
-    return run_on_ids(arguments, spec, *strategy, *model, std::move(request));
-  }
-  const auto tokenizer = model_tokenizer(model->spec().meta, arguments.model);
-  const auto ids = tokenizer->encode(arguments.prompt);
-  if (ids.empty()) fail("generate: the prompt has no tokens");
-  set_prompt(request, *model, ids);
-  request.stop = stop_token(*tokenizer, arguments.stop);
+  request.seed = static_cast<uint64_t>(arguments.decode.seed);
+  set_prompt(request, *model, prompt_ids(arguments, tokenizer.get()));
+  if (tokenizer) request.stop = stop_token(*tokenizer, arguments.stop);
   const auto made = strategy->decode(*model, request).front();
-  const auto text = tokenizer->decode(made.tokens);
-  if (!arguments.json) return fmt::print("{}{}\n", arguments.prompt, text);
-  const Json row = {
-      {"prompt", arguments.prompt},
-      {"text", text},
-      {"tokens", made.tokens.size()},
-      {"log probability", made.log_probability},
-      {"settings", settings_in_force(arguments, spec, strategy->draws(), why_plain(*model, request))}};
-  fmt::print("{}\n", Json::array({row}).dump(2, ' ', false, Json::error_handler_t::replace));
+  auto row = row_of(arguments, tokenizer.get(), made);
+  if (arguments.json) {
+    row["settings"] = settings_in_force(arguments, strategy->draws(), why_plain(*model, request));
+    fmt::print("{}\n", Json::array({row}).dump(2, ' ', false, Json::error_handler_t::replace));
+  } else if (tokenizer) {
+    fmt::print("{}{}\n", arguments.prompt, row["text"].get<std::string>());
+  } else {
+    fmt::print("{}\n", fmt::join(made.tokens, " "));
+  }
 }
 
 void add(CLI::App& app) {
@@ -104,16 +101,8 @@ void add(CLI::App& app) {
   command->add_option("--tokens", arguments->tokens, "tokens to make")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 24));
-  offer(command->add_option("--decode", arguments->strategy,
-                            "how tokens are chosen; see `formwork list decode`"),
-        names_of_kind("decode"))
-      ->capture_default_str();
-  command->add_option("--set", arguments->options,
-                      "an option of the decode strategy as key=value; repeatable");
+  arguments->decode.add_to(*command);
   command->add_option("--stop", arguments->stop, "end after this text, which must be one token");
-  command->add_option("--seed", arguments->seed, "of the draws")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
   command->add_flag("--json", arguments->json, "print an array with one object");
   command->footer(
       "Example:  formwork generate model --prompt 'Once upon' --decode sample --set temperature=0.8");

@@ -2,7 +2,7 @@
 #include <filesystem>
 
 #include "command.h"
-#include "formwork/interop/hugging_face.h"
+#include "formwork/interop/companions.h"
 
 namespace formwork::cli {
 namespace {

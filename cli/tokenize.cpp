@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "formwork/core/file.h"
+#include "formwork/interop/companions.h"
 #include "formwork/tasks/text_source.h"
 #include "formwork/text/utf8.h"
 
@@ -18,8 +19,8 @@ struct Arguments {
 // A tokenizer's own files, or the tokenizer inside a trained model.
 std::shared_ptr<const Tokenizer> find(const std::string& model) {
   const std::filesystem::path path = model;
-  const bool model_file = path.extension() == ".gguf" || std::filesystem::exists(path / "formwork.json");
-  if (!model_file || std::filesystem::exists(path / "tokenizer.json")) return load_tokenizer(path);
+  if (!std::filesystem::exists(path / "formwork.json") || std::filesystem::exists(path / "tokenizer.json"))
+    return tokenizer_at(path);
   return model_tokenizer(find_spec(model).meta, path);
 }
 

@@ -12,7 +12,7 @@ file(GLOB_RECURSE FORMWORK_RUNTIME_SOURCES CONFIGURE_DEPENDS formwork/runtime/*.
 foreach(name cached_attention elementwise few_rows norm_rms rotary selective_scan)
   list(APPEND FORMWORK_RUNTIME_SOURCES formwork/kernels/cpu/${name}.cpp)
 endforeach()
-foreach(name axis error factory file fmt json name_hash options sources spec wildcard)
+foreach(name axis error factory file fmt json json_text name_hash options sources spec wildcard)
   list(APPEND FORMWORK_RUNTIME_SOURCES formwork/core/${name}.cpp)
 endforeach()
 list(APPEND FORMWORK_RUNTIME_SOURCES formwork/interop/safetensors_header.cpp formwork/interop/safetensors_sax.cpp

@@ -41,9 +41,7 @@ Spec Spec::from_json(const Json& json, const std::string& where) {
   return spec;
 }
 
-Spec Spec::from_file(const std::string& path) {
-  return from_json(parse_json<Json>(read_file(path), path), path);
-}
+Spec Spec::from_file(const std::string& path) { return from_json(read_json<Json>(path), path); }
 
 Json Spec::to_json() const {
   Json json = {{"formwork", kVersion}, {"model", model.to_json()}};

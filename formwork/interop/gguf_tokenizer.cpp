@@ -5,6 +5,7 @@
 
 #include "formwork/core/error.h"
 #include "formwork/core/file.h"
+#include "formwork/core/json_text.h"
 #include "formwork/interop/gguf_file.h"
 #include "formwork/text/tokenizer_parts.h"
 
@@ -58,6 +59,7 @@ std::string gguf_chat_template(const std::filesystem::path& path) {
 }
 
 void unpack_gguf_tokenizer(const std::filesystem::path& path, const std::filesystem::path& folder) {
+  if (!GgufFile(path).has("tokenizer.ggml.tokens")) return;
   const auto tokenizer = gguf_tokenizer(path);
   write_atomically(folder / "tokenizer.json", tokenizer->to_json().dump());
   json config = json::object();
@@ -125,7 +127,7 @@ std::string no_tokenizer(GgufWriter& writer, const std::string& why) {
 // The chat template beside a tokenizer.json, and the ids of the tokens that begin and end a text.
 void add_companions(const std::filesystem::path& folder, const Arrays& arrays, GgufWriter& writer) {
   const auto file = folder / "tokenizer_config.json", chat = folder / "chat_template.jinja";
-  const json config = std::filesystem::exists(file) ? json::parse(read_file(file)) : json::object();
+  const json config = std::filesystem::exists(file) ? read_json<json>(file) : json::object();
   for (const auto& [key, theirs] : {std::pair("bos_token", "bos"), std::pair("eos_token", "eos")}) {
     json text = config.value(key, json());
     if (text.is_object()) text = text.value("content", json());
@@ -153,7 +155,7 @@ std::string add_tokenizer(const Json& meta, GgufWriter& writer) {
       if (key.starts_with("tokenizer.")) writer.add(key, value);
     return "";
   }
-  const json whole = json::parse(kept.is_string() ? read_file(path) : kept.dump());
+  const json whole = kept.is_string() ? read_json<json>(path) : json::parse(kept.dump());
   if (whole.value("/model/type"_json_pointer, "") != "BPE")
     return no_tokenizer(writer, "it is no byte-level BPE");
   const auto pre = name_of_pre_tokenizer(whole.value("pre_tokenizer", json()));

@@ -17,7 +17,7 @@ std::unique_ptr<Tokenizer> gguf_tokenizer(const std::filesystem::path& path);
 std::string gguf_chat_template(const std::filesystem::path& path);
 
 // Writes what a GGUF file says about text as a Hugging Face folder says it: tokenizer.json, and
-// tokenizer_config.json with the special tokens and the chat template.
+// tokenizer_config.json with the special tokens and the chat template; nothing where it has no tokenizer.
 void unpack_gguf_tokenizer(const std::filesystem::path& path, const std::filesystem::path& folder);
 
 // Adds the tokenizer that a Spec's meta holds or names, and the chat template that came with it: the entries

@@ -1,5 +1,7 @@
 #include "formwork/interop/hugging_face.h"
 
+#include "formwork/core/json_text.h"
+#include "formwork/interop/companions.h"
 #include "formwork/interop/families/family.h"
 #include "formwork/interop/model_format.h"
 #include "formwork/interop/sentence_transformers.h"
@@ -17,7 +19,7 @@ class HuggingFaceModel final : public ForeignModel {
   explicit HuggingFaceModel(const fs::path& folder)
       : sentence_(SentenceModules::read(folder)),
         folder_(sentence_ ? folder / sentence_->transformer : folder),
-        config_(read_json(folder_ / "config.json"), (folder_ / "config.json").string()) {
+        config_(read_json<Json>(folder_ / "config.json"), (folder_ / "config.json").string()) {
     config_.require("quantization_config", nullptr, "quantized checkpoints of others are not read");
   }
 
@@ -197,29 +199,6 @@ Json with_dtype(Json config, const TensorMap& tensors) {
 }
 
 }  // namespace
-
-void copy_companions(const fs::path& from, const fs::path& to) {
-  if (!fs::is_directory(from)) return;
-  static const char* const names[] = {"tokenizer.json",
-                                      "tokenizer_config.json",
-                                      "special_tokens_map.json",
-                                      "added_tokens.json",
-                                      "vocab.json",
-                                      "vocab.txt",
-                                      "merges.txt",
-                                      "tokenizer.model",
-                                      "spiece.model",
-                                      "sentencepiece.bpe.model",
-                                      "source.spm",
-                                      "target.spm",
-                                      "chat_template.jinja",
-                                      "generation_config.json"};
-  for (const char* name : names) {
-    std::error_code none;
-    if (fs::exists(from / name) && !fs::equivalent(from, to, none))
-      fs::copy_file(from / name, to / name, fs::copy_options::overwrite_existing);
-  }
-}
 
 void export_hugging_face(const Inventory& inventory, const fs::path& from, const fs::path& folder,
                          const HuggingFaceExport& options) {

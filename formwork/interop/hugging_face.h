@@ -8,10 +8,6 @@
 
 namespace formwork {
 
-// The files beside a model that say how its text becomes tokens and how it is generated from. Those that
-// `from` has are copied to `to`.
-void copy_companions(const std::filesystem::path& from, const std::filesystem::path& to);
-
 // Writes a model as a folder that transformers loads: config.json, model.safetensors and, from the folder
 // that the model came from, its companions. `family`: the family to write; empty: the one that the model was
 // read as, or else the first that can express it. `dtype`: of the floating-point tensors; undefined: as they

@@ -29,9 +29,7 @@ fs::path locate(const fs::path& path) {
   return only_safetensors_in(path);
 }
 
-nlohmann::json parse_index(const fs::path& path) {
-  return parse_json<nlohmann::json>(read_file(path), path.string());
-}
+nlohmann::json parse_index(const fs::path& path) { return read_json<nlohmann::json>(path); }
 
 // An index comes from elsewhere: it may name files in its own folder only.
 void check_shard_name(const std::string& name, const std::string& index) {

@@ -1,6 +1,7 @@
 #include "formwork/interop/sentence_transformers.h"
 
 #include "formwork/core/file.h"
+#include "formwork/core/json_text.h"
 
 namespace formwork {
 namespace {
@@ -42,16 +43,10 @@ std::string pooling_of(const Json& config, const std::string& where) {
 
 }  // namespace
 
-Json read_json(const fs::path& path) {
-  const auto json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) fail("{}: expected JSON, found something else", path.string());
-  return json;
-}
-
 std::optional<SentenceModules> SentenceModules::read(const fs::path& folder) {
   const auto path = folder / "modules.json";
   if (!fs::exists(path)) return std::nullopt;
-  const Json list = read_json(path);
+  const Json list = read_json<Json>(path);
   const auto where = path.string();
   if (!list.is_array() || list.size() < 2 || class_of(list[0], where) != "Transformer" ||
       class_of(list[1], where) != "Pooling")
@@ -59,14 +54,14 @@ std::optional<SentenceModules> SentenceModules::read(const fs::path& folder) {
   SentenceModules modules;
   modules.transformer = folder_of(list[0], where);
   const auto pooling = folder / folder_of(list[1], where) / "config.json";
-  modules.pool = pooling_of(read_json(pooling), pooling.string());
+  modules.pool = pooling_of(read_json<Json>(pooling), pooling.string());
   for (size_t i = 2; i < list.size(); ++i) {
     if (const auto name = class_of(list[i], where); name != "Normalize")
       fail("{}: module '{}' is not known; known are Transformer, Pooling, Normalize", where, name);
     modules.normalize = true;
   }
   if (const auto settings = folder / modules.transformer / "sentence_bert_config.json"; fs::exists(settings))
-    modules.settings = read_json(settings);
+    modules.settings = read_json<Json>(settings);
   return modules;
 }
 
@@ -102,7 +97,7 @@ void SentenceModules::write(const fs::path& folder) const {
   };
   put(folder / "modules.json", list);
   put(folder / "1_Pooling" / "config.json",
-      {{"word_embedding_dimension", read_json(folder / "config.json").at("hidden_size")},
+      {{"word_embedding_dimension", read_json<Json>(folder / "config.json").at("hidden_size")},
        {"pooling_mode_cls_token", pool == "first"},
        {"pooling_mode_mean_tokens", pool == "mean"},
        {"pooling_mode_max_tokens", false},

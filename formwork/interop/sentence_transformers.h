@@ -25,7 +25,4 @@ struct SentenceModules {
   void write(const std::filesystem::path& folder) const;
 };
 
-// The JSON of a file; an Error names it.
-Json read_json(const std::filesystem::path& path);
-
 }  // namespace formwork

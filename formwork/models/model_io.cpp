@@ -3,8 +3,7 @@
 #include <filesystem>
 
 #include "formwork/core/file.h"
-#include "formwork/interop/gguf_tokenizer.h"
-#include "formwork/interop/hugging_face.h"
+#include "formwork/interop/companions.h"
 #include "formwork/interop/model_format.h"
 
 namespace formwork {
@@ -74,11 +73,7 @@ void save_model(const Model& model, const std::string& folder) {
   write_safetensors(folder + "/model.safetensors", model_tensors(model));
   auto spec = model.spec();
   if (const auto own = spec.meta.find("tokenizer"); own != spec.meta.end() && own->is_string()) {
-    const std::filesystem::path from = own->get<std::string>(), beside = from.parent_path();
-    if (from.extension() == ".gguf")
-      unpack_gguf_tokenizer(from, folder);
-    else if (std::error_code none; !std::filesystem::equivalent(beside, folder, none))
-      copy_companions(beside, folder);
+    copy_companions(own->get<std::string>(), folder);
     spec.meta.erase("tokenizer");
   }
   write_atomically(folder + "/formwork.json", spec.to_json().dump(2) + "\n");

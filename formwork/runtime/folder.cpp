@@ -4,6 +4,7 @@
 #include <cstring>
 #include <set>
 
+#include "formwork/core/json_text.h"
 #include "formwork/interop/safetensors_header.h"
 #include "formwork/text/byte_tokenizer.h"
 
@@ -24,7 +25,7 @@ const Dtype* dtype_of(const std::string& name) {
 std::vector<std::filesystem::path> weight_files(const std::filesystem::path& folder) {
   const auto index = folder / "model.safetensors.index.json";
   if (!std::filesystem::exists(index)) return {folder / "model.safetensors"};
-  const auto json = Json::parse(read_file(index), nullptr, false);
+  const auto json = read_json<Json>(index);
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
     fail("{}: expected an index of shards with a \"weight_map\"", index.string());
   std::set<std::string> names;

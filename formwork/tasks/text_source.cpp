@@ -3,18 +3,12 @@
 #include "formwork/core/error.h"
 #include "formwork/core/file.h"
 #include "formwork/data/embedded_text.h"
-#include "formwork/interop/gguf_tokenizer.h"
+#include "formwork/interop/companions.h"
 #include "formwork/text/bpe_trainer.h"
 #include "formwork/text/byte_tokenizer.h"
 
 namespace formwork {
 namespace {
-
-// A tokenizer.json with what stands beside it, or a GGUF file with a tokenizer inside.
-std::unique_ptr<Tokenizer> load_named(const std::filesystem::path& path) {
-  if (path.extension() == ".gguf") return gguf_tokenizer(path);
-  return load_tokenizer(path.filename() == "tokenizer.json" ? path.parent_path() : path);
-}
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind, int64_t vocab,
                                           const std::function<std::string()>& text,
@@ -36,7 +30,7 @@ std::shared_ptr<const Tokenizer> find_tokenizer(Json& meta, const std::string& k
                                                 const std::function<std::string()>& train,
                                                 const std::vector<std::string>& special) {
   if (const auto own = meta.find("tokenizer"); own != meta.end() && own->is_string())
-    return load_named(own->get<std::string>());
+    return tokenizer_at(own->get<std::string>());
   if (meta.contains("tokenizer"))
     return tokenizer_from_json(nlohmann::json::parse(meta["tokenizer"].dump()), "the model's tokenizer");
   if (meta.contains("symbols"))

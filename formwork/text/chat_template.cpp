@@ -1,6 +1,7 @@
 #include "formwork/text/chat_template.h"
 
 #include "formwork/core/file.h"
+#include "formwork/core/json_text.h"
 #include "formwork/text/chat_template_evaluator.h"
 #include "formwork/text/json_fields.h"
 
@@ -19,7 +20,7 @@ std::string load_chat_template(const std::filesystem::path& folder) {
     return read_file(folder / "chat_template.jinja");
   const auto config = folder / "tokenizer_config.json";
   if (!std::filesystem::exists(config)) return "";
-  const nlohmann::json content = parse_json(read_file(config), config.string());
+  const nlohmann::json content = read_json<nlohmann::json>(config);
   if (!content.is_object() || !content.contains("chat_template")) return "";
   const nlohmann::json& found = content["chat_template"];
   if (!found.is_array()) return found.is_string() ? found.get<std::string>() : "";

@@ -7,29 +7,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int deepest = 64;
-
-// Brackets outside texts; the parser itself would build any depth, and copying such a value would recurse.
-void check_depth(std::string_view text, std::string_view where) {
-  int depth = 0;
-  bool inside = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (inside) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        inside = false;
-    } else if (c == '"') {
-      inside = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > deepest) fail("{}: expected JSON nested at most {} deep, found more", where, deepest);
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-}
-
 const json* present(const json& object, const char* key, std::string_view where) {
   if (!object.is_object()) fail("{}: expected an object with '{}', found {}", where, key, shown(object));
   const auto found = object.find(key);
@@ -37,13 +14,6 @@ const json* present(const json& object, const char* key, std::string_view where)
 }
 
 }  // namespace
-
-json parse_json(std::string_view text, std::string_view where) {
-  check_depth(text, where);
-  json content = json::parse(text, nullptr, false);
-  if (content.is_discarded()) fail("{}: expected JSON, found something else", where);
-  return content;
-}
 
 std::string shown(const json& value) {
   if (value.is_object()) return "an object";

@@ -6,9 +6,6 @@
 
 namespace formwork {
 
-// Parses text nested at most 64 deep; Error for anything else.
-nlohmann::json parse_json(std::string_view text, std::string_view where);
-
 // A value in a few words, for messages.
 std::string shown(const nlohmann::json& value);
 

@@ -3,6 +3,7 @@
 
 #include "formwork/core/error.h"
 #include "formwork/core/file.h"
+#include "formwork/core/json_text.h"
 #include "formwork/text/bpe_json.h"
 #include "formwork/text/json_fields.h"
 #include "formwork/text/sentencepiece_file.h"
@@ -15,10 +16,8 @@ namespace {
 using nlohmann::json;
 using std::filesystem::path;
 
-json read_json(const path& file) { return parse_json(read_file(file), file.string()); }
-
 json read_json_if_there(const path& file) {
-  return std::filesystem::exists(file) ? read_json(file) : json::object();
+  return std::filesystem::exists(file) ? read_json<json>(file) : json::object();
 }
 
 // "<s>" or {"content": "<s>", ...}
@@ -82,7 +81,7 @@ std::unique_ptr<Tokenizer> load_file(const path& file, const json& config) {
   }
   if (extension == ".tiktoken") return tokenizer_from_tiktoken(read_file(file), where);
   if (extension == ".txt") return load_vocab_text(file, config);
-  return tokenizer_from_json(read_json(file), where);
+  return tokenizer_from_json(read_json<json>(file), where);
 }
 
 }  // namespace

@@ -149,7 +149,7 @@ TEST(HuggingFaceFolders, BrokenOnesAreRefusedInOneLine) {
   const auto config = folder.path() / "config.json";
   const auto error = [&] { return error_of([&] { load_model(folder.path().string()); }); };
   write_atomically(config, "{\"model_type\": ");
-  expect_part(error(), "config.json: expected JSON, found something else");
+  expect_part(error(), "config.json: not valid JSON");
   write_atomically(config, "[1]");
   expect_part(error(), "config.json: expected a JSON object, found array");
   write_atomically(config, llama_config_with({{"quantization_config", {{"bits", 4}}}}).dump());
