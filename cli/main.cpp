@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "formwork/core/memory.h"
+#include "usage.h"
 
 namespace {
 
@@ -30,26 +31,6 @@ void group_commands(CLI::App& app) {
       app.remove_subcommand(command.get());
       app.add_subcommand(command);
     }
-}
-
-// One line for an option that no command knows, with the nearest that this one has.
-int usage_error(const CLI::App& app, const CLI::ParseError& error) {
-  const auto chosen = app.get_subcommands();
-  const CLI::App& command = chosen.empty() ? app : *chosen.front();
-  std::vector<std::string> known;
-  for (const auto* option : command.get_options())
-    for (const auto& name : option->get_lnames()) known.push_back("--" + name);
-  for (const auto* sub : command.get_subcommands({})) known.push_back(sub->get_name());
-  std::string message = error.what();
-  const auto extras = app.remaining(true);
-  if (!extras.empty()) {
-    const auto near = formwork::nearest(extras.front(), known);
-    message = fmt::format("unknown argument '{}'{}", extras.front(),
-                          near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
-  }
-  std::replace(message.begin(), message.end(), '\n', ' ');
-  fmt::print(stderr, "formwork: {}\n", message);
-  return 2;
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -78,7 +59,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& asked) {  // --help, --version
     return app.exit(asked);
   } catch (const CLI::ParseError& error) {
-    return usage_error(app, error);
+    return formwork::cli::usage_error(app, error);
   } catch (const formwork::Error& error) {
     std::string message = error.what();
     std::replace(message.begin(), message.end(), '\n', ' ');

@@ -43,7 +43,7 @@ target_link_libraries(formwork_runtime_whole INTERFACE
   -Wl,--whole-archive formwork-runtime -Wl,--no-whole-archive formwork-runtime-highway -Wl,--gc-sections)
 target_include_directories(formwork_runtime_whole INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
 
-add_executable(formwork-run cli/run/formwork_run.cpp)
+add_executable(formwork-run cli/run/formwork_run.cpp cli/usage.cpp)
 target_link_libraries(formwork-run PRIVATE formwork_runtime_whole CLI11::CLI11)
 target_include_directories(formwork-run SYSTEM PRIVATE ${FORMWORK_FMT})
 if(NOT FORMWORK_SANITIZE)

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "cli/usage.h"
 #include "formwork/kernels/cpu/parallel.h"
 #include "formwork/runtime/folder.h"
 #include "formwork/runtime/sampler.h"
@@ -88,15 +89,23 @@ class Output {
   bool first_ = true;
 };
 
-void run(const Arguments& a) {
+// Greedy decoding reads no options of the draws.
+SampleOptions sampling_of(const CLI::App& app, const Arguments& a) {
+  if (a.sampling.temperature > 0) return parse_options<SampleOptions>(options_json(a.sampling), "sampling");
+  for (const char* name : {"--top-k", "--top-p", "--min-p", "--repetition", "--seed"})
+    if (app.count(name) > 0) fail("{} has no effect without --temperature: nothing is drawn", name);
+  return {};
+}
+
+void run(const CLI::App& app, const Arguments& a) {
+  const auto sampling = sampling_of(app, a);
+  const bool draws = a.sampling.temperature > 0;
   if (a.threads > 0) set_parallel_threads(a.threads);
   const auto start = std::chrono::steady_clock::now();
   const Folder folder(a.model);
   auto written = prompt_of(a, folder);
   const auto prompt = static_cast<int64_t>(written.size());
-  const bool draws = a.sampling.temperature > 0;
-  Sampler sampler(parse_options<SampleOptions>(
-      draws ? options_json(a.sampling) : options_json(SampleOptions()), "sampling"));
+  Sampler sampler(sampling);
   SessionOptions options;
   options.state.capacity = prompt + a.tokens;
   options.state.cache = cache_type(a.cache);
@@ -140,10 +149,12 @@ int main(int argc, char** argv) {
   std::string message;
   try {
     app.parse(argc, argv);
-    formwork::runtime::run(arguments);
+    formwork::runtime::run(app, arguments);
     return 0;
   } catch (const CLI::Success& asked) {
     return app.exit(asked);
+  } catch (const CLI::ParseError& error) {
+    return formwork::cli::usage_error(app, error);
   } catch (const std::bad_alloc&) {
     message = "out of memory";
   } catch (const std::exception& error) {

@@ -1,5 +1,5 @@
-// What comes with a model's weights and says how its text becomes tokens and how it is generated from: files of
-// a folder, or entries of a GGUF file. A place is a folder, one of its tokenizer's files, or a .gguf file.
+// What comes with a model's weights and says how its text becomes tokens and how it is generated from: files
+// of a folder, or entries of a GGUF file. A place is a folder, one of its tokenizer's files, or a .gguf file.
 #pragma once
 #include <filesystem>
 #include <memory>

@@ -208,8 +208,10 @@ void Edit::rotate(const std::string& axis, const Tensor& basis) {
 }
 
 void Edit::replace(const LinearMap& map, const PartSpec& representation, const TensorMap& tensors) {
+  // A head or stem that reads the map itself reads whatever takes its place; a parameter of another map does
+  // not.
   for (const auto& [copy, original] : model_->inventory().ties)
-    if (original.rfind(map.path() + ".", 0) == 0)
+    if (original.rfind(map.path() + ".", 0) == 0 && model_->inventory().by_name.count(copy))
       fail("map '{}' is shared with '{}': untie it first", map.path(), copy);
   for (const Param* param : map.params())
     if (param != map.bias() || tensors.count("bias")) tensors_.erase(param->name);
@@ -268,11 +270,24 @@ void Edit::add_shortcut(const std::string& step, int64_t width) {
   changed_ = true;
 }
 
+// Gives the map at `to` the representation and the tensors of the one at `from`.
+void Edit::copy_map(const std::string& from, const std::string& to) {
+  const auto& maps = model_->inventory().maps;
+  const auto map =
+      std::find_if(maps.begin(), maps.end(), [&](const auto* map) { return map->path() == from; });
+  for (const Param* param : (*map)->params())
+    tensors_[to + param->name.substr(from.size())] = tensors_.at(param->name).clone();
+  if (const Json* entry = lookup(spec_.linear, from)) spec_.linear[to] = Json(*entry);
+}
+
 void Edit::untie() {
   const auto& ties = model_->inventory().ties;
   for (const auto& [copy, original] : ties) {
     if (spec_.model.options.contains("tie") || copy.rfind("head", 0) == 0) spec_.model.options["tie"] = false;
-    tensors_[copy] = tensors_.at(original).clone();
+    if (model_->inventory().by_name.count(copy))
+      tensors_[copy] = tensors_.at(original).clone();
+    else
+      copy_map(original.substr(0, original.rfind('.')), copy.substr(0, copy.rfind('.')));
     changed_ = true;
   }
 }

@@ -61,6 +61,7 @@ class Edit {
   using Change = std::function<Tensor(const Tensor& tensor, int64_t dim, const Dim& axes)>;
   void for_each_carrier(const std::string& axis, const Change& change);
   void require(const std::string& axis, Group group, const char* operation) const;
+  void copy_map(const std::string& from, const std::string& to);
   void require_pairs(const std::string& axis, const Tensor& index) const;
 
   const Model* model_;

@@ -57,6 +57,23 @@ TEST(Edit, FoldingNormsKeepsTheFunctionAndFreesTheResidual) {
   }
 }
 
+TEST(Edit, AMapThatTheHeadReadsTooIsReplacedForBothOrUntied) {
+  auto spec = decoder("rms_norm", true)->spec();
+  spec.linear["embed"] = {{"type", "ggml_block"}, {"format", "q8_0"}};
+  const auto model = build_model(spec, 3, at::kDouble);
+  const auto& maps = model->inventory().maps;
+  auto* embed =
+      *std::find_if(maps.begin(), maps.end(), [](const auto* map) { return map->path() == "embed"; });
+  Edit dense(*model);
+  dense.replace(*embed, "dense", {{"weight", embed->dense()}});
+  EXPECT_LT(distance(*model, *dense.finish()), 1e-12);
+  Edit untie(*model);
+  untie.untie();
+  const auto untied = untie.finish();
+  EXPECT_LT(distance(*model, *untied), 1e-12);
+  EXPECT_EQ(untied->spec().linear.at("head"), spec.linear.at("embed"));
+}
+
 TEST(Edit, RefusesWhatAnAxisDoesNotAllow) {
   auto model = decoder("rms_norm", true);
   Edit edit(*model);
