@@ -7,7 +7,7 @@
 #include "formwork/core/file.h"
 #include "formwork/interop/companions.h"
 #include "formwork/tasks/text_source.h"
-#include "formwork/text/chat_template.h"
+#include "formwork/text/chat/chat_template.h"
 #include "formwork/text/text_stream.h"
 
 namespace formwork::cli {

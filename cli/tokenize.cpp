@@ -6,7 +6,7 @@
 #include "formwork/core/file.h"
 #include "formwork/interop/companions.h"
 #include "formwork/tasks/text_source.h"
-#include "formwork/text/utf8.h"
+#include "formwork/text/unicode/utf8.h"
 
 namespace formwork::cli {
 namespace {

@@ -1,5 +1,5 @@
 // Any text as a chat template: refused, or one that is rendered in bounded time.
-#include "formwork/text/chat_template.h"
+#include "formwork/text/chat/chat_template.h"
 
 #include "fuzz/fuzz.h"
 

@@ -2,7 +2,7 @@
 
 #include "formwork/core/file.h"
 #include "formwork/interop/gguf_tokenizer.h"
-#include "formwork/text/chat_template.h"
+#include "formwork/text/chat/chat_template.h"
 
 namespace formwork {
 namespace {

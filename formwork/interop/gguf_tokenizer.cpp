@@ -7,7 +7,7 @@
 #include "formwork/core/file.h"
 #include "formwork/core/json_text.h"
 #include "formwork/interop/gguf_file.h"
-#include "formwork/text/tokenizer_parts.h"
+#include "formwork/text/formats/tokenizer_parts.h"
 
 namespace formwork {
 namespace {

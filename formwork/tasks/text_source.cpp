@@ -4,7 +4,7 @@
 #include "formwork/core/file.h"
 #include "formwork/data/embedded_text.h"
 #include "formwork/interop/companions.h"
-#include "formwork/text/bpe_trainer.h"
+#include "formwork/text/models/bpe_trainer.h"
 #include "formwork/text/byte_tokenizer.h"
 
 namespace formwork {

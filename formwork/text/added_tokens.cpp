@@ -5,7 +5,7 @@
 
 #include "formwork/core/error.h"
 #include "formwork/text/json_fields.h"
-#include "formwork/text/unicode_classes.h"
+#include "formwork/text/unicode/unicode_classes.h"
 
 namespace formwork {
 

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "formwork/text/byte_trie.h"
-#include "formwork/text/normalizer.h"
-#include "formwork/text/vocabulary.h"
+#include "formwork/text/models/byte_trie.h"
+#include "formwork/text/models/vocabulary.h"
+#include "formwork/text/normalizers/normalizer.h"
 
 namespace formwork {
 

@@ -4,10 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
-#include "formwork/text/bpe.h"
-#include "formwork/text/bpe_json.h"
-#include "formwork/text/byte_level.h"
+#include "formwork/text/models/bpe.h"
+#include "formwork/text/models/bpe_json.h"
 #include "formwork/text/pipeline_tokenizer.h"
+#include "formwork/text/unicode/byte_level.h"
 
 namespace formwork {
 

@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
-#include "formwork/text/byte_level.h"
 #include "formwork/text/json_fields.h"
-#include "formwork/text/utf8.h"
+#include "formwork/text/unicode/byte_level.h"
+#include "formwork/text/unicode/utf8.h"
 
 namespace formwork {
 
@@ -57,7 +57,7 @@ PipelineTokenizer::PipelineTokenizer(json rest, std::unique_ptr<TokenModel> mode
   if (const json* content = part("pre_tokenizer"))
     pre_tokenizer_ = make_pre_tokenizer(*content, model_->bytes(), where);
   if (const json* content = part("post_processor")) post_processor_ = make_post_processor(*content, where);
-  if (const json* content = part("decoder")) decoder_ = make_decoder(*content, where);
+  if (const json* content = part("decoder")) decoder_ = make_token_decoder(*content, where);
   if (const json* content = part("added_tokens")) added_ = added_tokens_from_json(*content, where);
   rest_.erase("added_tokens");
   rest_.erase("model");

@@ -5,13 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "formwork/text/added_tokens.h"
-#include "formwork/text/decoder.h"
-#include "formwork/text/normalizer.h"
+#include "formwork/text/models/token_model.h"
+#include "formwork/text/models/word_cache.h"
+#include "formwork/text/normalizers/normalizer.h"
 #include "formwork/text/post_processor.h"
-#include "formwork/text/pre_tokenizer.h"
-#include "formwork/text/token_model.h"
+#include "formwork/text/pre_tokenizers/pre_tokenizer.h"
+#include "formwork/text/token_decoder.h"
 #include "formwork/text/tokenizer.h"
-#include "formwork/text/word_cache.h"
 
 namespace formwork {
 
@@ -56,7 +56,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::unique_ptr<Normalizer> normalizer_;
   std::unique_ptr<PreTokenizer> pre_tokenizer_;
   PostProcessor post_processor_;
-  std::unique_ptr<Decoder> decoder_;
+  std::unique_ptr<TokenDecoder> decoder_;
   std::vector<AddedToken> added_;
   std::vector<std::string> added_texts_;  // normalized where the token is
   std::vector<int32_t> added_index_;      // id -> index in added_, or -1

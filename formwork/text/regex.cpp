@@ -4,8 +4,8 @@
 #include <pcre2.h>
 
 #include "formwork/core/error.h"
-#include "formwork/text/unicode_tables.h"
-#include "formwork/text/utf8.h"
+#include "formwork/text/unicode/unicode_tables.h"
+#include "formwork/text/unicode/utf8.h"
 
 namespace formwork {
 namespace {

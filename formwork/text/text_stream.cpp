@@ -1,6 +1,6 @@
 #include "formwork/text/text_stream.h"
 
-#include "formwork/text/utf8.h"
+#include "formwork/text/unicode/utf8.h"
 
 namespace formwork {
 

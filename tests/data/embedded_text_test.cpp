@@ -16,7 +16,7 @@ TEST(EmbeddedText, HoldsTheSourcesAsTheyAreInOrder) {
   EXPECT_GT(header, text.find("==== formwork/core/error.h ====\n"));
   const char* root = std::getenv("FORMWORK_SOURCE");
   if (!root) GTEST_SKIP() << "FORMWORK_SOURCE is not set: cannot compare with the sources";
-  for (const char* name : {"formwork/text/unicode_classes.cpp", "formwork/data/delimited.cpp"}) {
+  for (const char* name : {"formwork/text/unicode/unicode_classes.cpp", "formwork/data/delimited.cpp"}) {
     const std::string block =
         "==== " + std::string(name) + " ====\n" + read_file(std::string(root) + "/" + name) + "\n";
     EXPECT_NE(text.find(block), std::string_view::npos) << name;

@@ -1,4 +1,4 @@
-#include "formwork/text/chat_template.h"
+#include "formwork/text/chat/chat_template.h"
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "formwork/text/bpe_trainer.h"
+#include "formwork/text/models/bpe_trainer.h"
 
 namespace formwork {
 namespace {

@@ -10,12 +10,12 @@
 #include <thread>
 
 #include "formwork/core/error.h"
-#include "formwork/text/bpe_trainer.h"
-#include "formwork/text/charsmap.h"
+#include "formwork/text/models/bpe_trainer.h"
+#include "formwork/text/normalizers/charsmap.h"
 #include "formwork/text/text_stream.h"
-#include "formwork/text/tiktoken_file.h"
-#include "formwork/text/tokenizer_parts.h"
-#include "formwork/text/utf8.h"
+#include "formwork/text/formats/tiktoken_file.h"
+#include "formwork/text/formats/tokenizer_parts.h"
+#include "formwork/text/unicode/utf8.h"
 
 namespace formwork {
 namespace {

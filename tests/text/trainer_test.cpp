@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include "formwork/core/error.h"
-#include "formwork/text/unigram_trainer.h"
-#include "formwork/text/wordpiece_trainer.h"
+#include "formwork/text/models/unigram_trainer.h"
+#include "formwork/text/models/wordpiece_trainer.h"
 
 namespace formwork {
 namespace {

@@ -1,12 +1,12 @@
 // The hand-written splitters against PCRE2 with the regular expressions that they stand for.
-#include "formwork/text/word_split.h"
+#include "formwork/text/pre_tokenizers/word_split.h"
 
 #include <gtest/gtest.h>
 
 #include <random>
 
 #include "formwork/text/regex.h"
-#include "formwork/text/utf8.h"
+#include "formwork/text/unicode/utf8.h"
 
 namespace formwork {
 namespace {

@@ -5,15 +5,9 @@
 #pragma once
 #include <cstdint>
 
-namespace formwork {
+#include "formwork/kernels/cpu/head_view.h"
 
-// One of q, k, v, o: [batch, heads, tokens, width] as strides in elements, the width dense. A slice of a
-// fused [B, T, 3, H, D] projection needs no copy.
-template <class T>
-struct HeadView {
-  T* data = nullptr;
-  std::int64_t batch = 0, head = 0, token = 0;
-};
+namespace formwork {
 
 // query_heads is a multiple of key_heads: head h reads key head h / (query_heads / key_heads).
 struct AttentionShape {

@@ -43,9 +43,9 @@ void forward_rows(const StickBreakingInput<T>& in, HeadView<T> out, int64_t b, i
   head.load_columns(in.q, first, in.scale, q.data());
   for (int64_t end = head.visible(first); end > 0;) {
     const int64_t start = (end - 1) / stick::kKeys * stick::kKeys, count = end - start;
-    head.dot(head.key(start), in.k.token_stride, q.data(), count, tile.data());
+    head.dot(head.key(start), in.k.token, q.data(), count, tile.data());
     break_sticks(first + in.offset, start, count, tile.data(), rest.data());
-    head.gather(head.value(start), in.v.token_stride, tile.data(), count, o.data());
+    head.gather(head.value(start), in.v.token, tile.data(), count, o.data());
     end = start;
   }
   for (int64_t r = 0; r < head.rows(first); ++r)

@@ -9,18 +9,9 @@
 #pragma once
 #include <cstdint>
 
+#include "formwork/kernels/cpu/head_view.h"
+
 namespace formwork {
-
-// A [batch, heads, tokens, width] view; the width is dense, the other strides are in elements.
-template <class T>
-struct HeadView {
-  T* data = nullptr;
-  int64_t batch_stride = 0, head_stride = 0, token_stride = 0;
-
-  T* at(int64_t b, int64_t h, int64_t t) const {
-    return data + b * batch_stride + h * head_stride + t * token_stride;
-  }
-};
 
 // T is float or double. Query heads share key heads in groups of H / Hkv neighbours.
 template <class T>

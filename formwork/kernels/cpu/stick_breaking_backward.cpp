@@ -87,11 +87,11 @@ class KeyHeadTask {
     load(head, first);
     for (int64_t end = head.visible(first); end > 0;) {
       const int64_t start = (end - 1) / stick::kKeys * stick::kKeys, count = end - start;
-      head.dot(head.key(start), in_.k.token_stride, q_.data(), count, logits_.data());
-      head.dot(head.value(start), in_.v.token_stride, d_out_.data(), count, g_.data());
+      head.dot(head.key(start), in_.k.token, q_.data(), count, logits_.data());
+      head.dot(head.value(start), in_.v.token, d_out_.data(), count, g_.data());
       break_sticks_back(first + in_.offset, start, count, logits_.data(), g_.data(), rest_.data(),
                         beyond_.data());
-      head.gather(head.key(start), in_.k.token_stride, logits_.data(), count, dq_.data());
+      head.gather(head.key(start), in_.k.token, logits_.data(), count, dq_.data());
       scatter(logits_.data(), q_rows_.data(), count, &dk_[start * padded_]);
       scatter(g_.data(), d_out_rows_.data(), count, &dv_[start * padded_]);
       end = start;

@@ -4,7 +4,7 @@
 #include <iostream>
 
 #include "formwork/core/error.h"
-#include "formwork/text/chat_template.h"
+#include "formwork/text/chat/chat_template.h"
 
 int main(int, char** arguments) {
   std::ifstream file(arguments[1]);

@@ -1,0 +1,115 @@
+#include "formwork/text/models/unigram.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "formwork/core/error.h"
+#include "formwork/text/json_fields.h"
+#include "formwork/text/unicode/utf8.h"
+
+namespace formwork {
+
+using nlohmann::json;
+
+Unigram::Unigram(Vocabulary tokens, std::vector<double> scores, std::optional<int64_t> unknown,
+                 bool byte_fallback, Sums sums, std::string_view where)
+    : TokenModel(std::move(tokens)), scores_(std::move(scores)), byte_fallback_(byte_fallback), sums_(sums) {
+  constexpr double unknown_penalty = 10;
+  if (unknown && !vocabulary().has(*unknown))
+    fail("{}: expected unk_id in [0, {}), found {}", where, vocabulary().size(), *unknown);
+  unknown_ = static_cast<int32_t>(unknown.value_or(-1));
+  double least = std::numeric_limits<double>::infinity();
+  for (int64_t id = 0; id < vocabulary().size(); ++id) {
+    trie_.add(vocabulary().text(id), static_cast<int32_t>(id));
+    least = std::min(least, scores_[static_cast<size_t>(id)]);
+  }
+  unknown_score_ = least - unknown_penalty;
+  if (byte_fallback) fallback_ids_ = byte_fallback_ids(vocabulary());
+}
+
+std::vector<Unigram::Node> Unigram::best_ways(std::string_view word) const {
+  std::vector<Node> nodes(word.size() + 1);
+  for (size_t at = 0; at < word.size();) {
+    const auto width = static_cast<size_t>(next_code_point(word, at).bytes);
+    const double here = nodes[at].score;
+    bool has_single = false;
+    const auto offer = [&](size_t length, int32_t id, double score) {
+      Node& node = nodes[at + length];
+      double sum = score + here;
+      if (sums_ == Sums::float32) sum = static_cast<float>(sum);
+      if (node.start < 0 || sum > node.score) node = {sum, id, static_cast<int32_t>(at)};
+    };
+    trie_.prefixes(word, at, [&](size_t length, int32_t id) {
+      offer(length, id, scores_[static_cast<size_t>(id)]);
+      has_single |= length == width;
+    });
+    if (!has_single) {
+      if (unknown_ < 0)
+        fail("the character '{}' is not in the vocabulary, which has no unknown token",
+             utf8_replaced(word.substr(at, width)));
+      offer(width, unknown_, unknown_score_);
+    }
+    at += width;
+  }
+  return nodes;
+}
+
+// An unknown piece may still be a token as a whole, when neighbours were fused.
+void Unigram::add_unknown(std::string_view piece, std::vector<int32_t>& ids) const {
+  const int32_t id = vocabulary().find(piece);
+  if (id >= 0) return ids.push_back(id);
+  if (fallback_ids_.empty()) return ids.push_back(unknown_);
+  for (size_t i = piece.size(); i-- > 0;) ids.push_back(fallback_ids_[static_cast<uint8_t>(piece[i])]);
+}
+
+void Unigram::encode(std::string_view word, std::vector<int32_t>& ids) const {
+  if (word.size() > 0x7FFFFFFE) fail("expected a word of less than 2 GB, found {} bytes", word.size());
+  const std::vector<Node> nodes = best_ways(word);
+  const size_t first = ids.size();
+  for (size_t end = word.size(); end > 0;) {  // backwards; turned round below
+    auto start = static_cast<size_t>(nodes[end].start);
+    if (nodes[end].id != unknown_) {
+      ids.push_back(nodes[end].id);
+    } else {
+      while (start > 0 && nodes[start].id == unknown_) start = static_cast<size_t>(nodes[start].start);
+      add_unknown(word.substr(start, end - start), ids);
+    }
+    end = start;
+  }
+  std::reverse(ids.begin() + static_cast<std::ptrdiff_t>(first), ids.end());
+}
+
+json Unigram::to_json() const {
+  json vocab = json::array();
+  for (int64_t id = 0; id < vocabulary().size(); ++id)
+    vocab.push_back({vocabulary().text(id), scores_[static_cast<size_t>(id)]});
+  return {{"type", "Unigram"},
+          {"unk_id", unknown_ < 0 ? json() : json(unknown_)},
+          {"byte_fallback", byte_fallback_},
+          {"vocab", std::move(vocab)}};
+}
+
+std::unique_ptr<TokenModel> make_unigram(const json& content, std::string_view where) {
+  const json& vocab = list_field(content, "vocab", where);
+  Vocabulary vocabulary;
+  size_t bytes = 0;
+  for (const json& entry : vocab)
+    if (entry.is_array() && !entry.empty() && entry[0].is_string())
+      bytes += entry[0].get_ref<const std::string&>().size();
+  vocabulary.reserve(vocab.size(), bytes);
+  std::vector<double> scores;
+  for (const json& entry : vocab) {
+    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number())
+      fail("{}: expected a token and its score, found {}", where, shown(entry));
+    vocabulary.add(static_cast<int64_t>(scores.size()), entry[0].get_ref<const std::string&>(), where);
+    scores.push_back(entry[1].get<double>());
+  }
+  std::optional<int64_t> unknown;
+  if (content.contains("unk_id") && !content["unk_id"].is_null())
+    unknown = count_field(content, "unk_id", 0, where);
+  return std::make_unique<Unigram>(std::move(vocabulary), std::move(scores), unknown,
+                                   flag_field(content, "byte_fallback", false, where), Unigram::Sums::float64,
+                                   where);
+}
+
+}  // namespace formwork
