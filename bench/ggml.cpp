@@ -1,5 +1,6 @@
 // Products of few rows with weights in ggml's blocks: GB of weights a second beside a loop that only reads
-// them and beside the float32 kernel on as many weights, interleaved. bench_ggml [repeats] [threads]
+// them and beside the float32 kernel on as many weights, interleaved; then each kernel that this processor
+// has. bench_ggml [repeats] [threads]
 #include <ATen/Parallel.h>
 
 #include <chrono>
@@ -7,7 +8,7 @@
 #include <numeric>
 
 #include "formwork/kernels/cpu/few_rows.h"
-#include "formwork/kernels/cpu/ggml_block.h"
+#include "formwork/kernels/cpu/ggml_rows.h"
 #include "formwork/kernels/cpu/parallel.h"
 
 namespace formwork {
@@ -43,25 +44,33 @@ void measure(const GgmlLayout& layout, int64_t inputs, int64_t outputs, int64_t 
   std::vector<uint8_t> blocks(static_cast<size_t>(outputs * w.row_bytes()));
   ggml_encode(layout.type, plain.const_data_ptr<float>(), outputs, inputs, blocks.data());
   w.blocks = blocks.data();
-  auto y = at::empty({rows, outputs});
-  std::vector<double> reading, ours, wide;
+  auto y = at::empty({rows, outputs}), work = at::empty({rows, ggml_work(w)});
+  const auto multiply = [&](GgmlWay way) {
+    ggml_linear_by(way, x.const_data_ptr<float>(), rows, inputs, w, nullptr, y.mutable_data_ptr<float>(),
+                   work.mutable_data_ptr<float>());
+  };
+  constexpr GgmlWay ways[] = {GgmlWay::vnni, GgmlWay::avx2, GgmlWay::portable};
+  std::vector<double> reading, wide, ours[3];
   for (int i = 0; i < repeats; ++i) {
     reading.push_back(seconds([&] { read_all(blocks.data(), static_cast<int64_t>(blocks.size())); }));
-    ours.push_back(seconds([&] {
-      ggml_linear(x.const_data_ptr<float>(), rows, inputs, w, nullptr, y.mutable_data_ptr<float>());
-    }));
+    for (size_t k = 0; k < 3; ++k)
+      if (layout.values == 1 || ggml_kernel(ways[k], layout.type))
+        ours[k].push_back(seconds([&] { multiply(ways[k]); }));
     wide.push_back(seconds([&] {
       few_rows_linear(rows, inputs, outputs, x.const_data_ptr<float>(), plain.const_data_ptr<float>(),
                       nullptr, y.mutable_data_ptr<float>());
     }));
   }
   const auto bytes = static_cast<double>(blocks.size()), floats = 4.0 * static_cast<double>(plain.numel());
-  fmt::print(
-      "{:<5} {:>5} x {:<6} rows {:<2}  read {:5.1f} GB/s  ours {:5.1f} GB/s ({:4.2f} of it)  f32 {:5.1f} "
-      "GB/s, "
-      "ours {:4.2f} x as fast\n",
-      layout.name, inputs, outputs, rows, bytes / median(reading) / 1e9, bytes / median(ours) / 1e9,
-      median(reading) / median(ours), floats / median(wide) / 1e9, median(wide) / median(ours));
+  fmt::print("{:<5} {:>5} x {:<6} rows {:<2}  read {:5.1f} GB/s  f32 {:5.1f} GB/s ", layout.name, inputs,
+             outputs, rows, bytes / median(reading) / 1e9, floats / median(wide) / 1e9);
+  const char* names[] = {"vnni", "avx2", "portable"};
+  for (size_t k = 0; k < (layout.values == 1 ? 1 : 3); ++k)
+    if (!ours[k].empty())
+      fmt::print(" | {} {:5.1f} GB/s, {:4.2f} of reading, {:4.2f} x f32",
+                 layout.values == 1 ? "half" : names[k], bytes / median(ours[k]) / 1e9,
+                 median(reading) / median(ours[k]), median(wide) / median(ours[k]));
+  fmt::print("\n");
 }
 
 }  // namespace

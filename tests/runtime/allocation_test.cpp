@@ -58,7 +58,7 @@ TEST(Allocations, NoneOnceWarm) {
   EXPECT_EQ(asked_in_steps(small_spec()), 0);
   EXPECT_EQ(asked_in_steps(small_spec(R"({"type": "average_past"})")), 0);
   for (const char* map : {R"({"type": "int4", "group": 8})", R"({"type": "int8"})", R"({"type": "low_rank"})",
-                          R"({"type": "stacked"})"}) {
+                          R"({"type": "stacked"})", R"({"type": "ggml_block", "format": "q4_1"})"}) {
     auto spec = small_spec();
     spec["linear"] = {{"layers.*", Json::parse(map)}};
     EXPECT_EQ(asked_in_steps(spec), 0) << map;

@@ -53,8 +53,12 @@ void ggml_decode(const GgmlMatrix& w, std::int64_t first, std::int64_t count, fl
 void ggml_encode(GgmlType type, const float* values, std::int64_t rows, std::int64_t width,
                  std::uint8_t* blocks);
 
-// y [rows, O] = x [rows, I] (row stride `stride`) W^T + bias (or null).
+// Floats of working memory that a product needs for each row of x.
+std::int64_t ggml_work(const GgmlMatrix& w);
+
+// y [rows, O] = x [rows, I] (row stride `stride`) W^T + bias (or null). `work` has ggml_work(w) floats a row,
+// on a boundary of 64 bytes.
 void ggml_linear(const float* x, std::int64_t rows, std::int64_t stride, const GgmlMatrix& w,
-                 const float* bias, float* y);
+                 const float* bias, float* y, float* work);
 
 }  // namespace formwork

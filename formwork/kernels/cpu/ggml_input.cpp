@@ -56,10 +56,13 @@ void quantize_block(const float* x, int offset, GgmlInputs& to, int block) {
   const float scale = largest <= least ? 0.0f : largest / 127.0f;
   std::fill_n(to.scale + 4 * block, 4, scale);
   std::fill_n(to.sum + 4 * block, 4, scale * static_cast<float>(sum));
+  std::fill_n(to.start + 4 * block, 4, 0);
   to.start[4 * block] = -offset * sum;
 }
 
 void quantize_row(const float* x, std::int64_t inputs, int offset, GgmlInputs* to) {
+  // Of the last group some blocks may be missing.
+  if (inputs % 128 != 0) to[inputs / 128] = GgmlInputs{};
   std::int64_t i = 0;
   for (; i + 32 <= inputs; i += 32) quantize_block(x + i, offset, to[i / 128], static_cast<int>(i / 32 % 4));
   if (i == inputs) return;
@@ -78,13 +81,11 @@ namespace formwork {
 
 HWY_EXPORT(quantize_row);
 
-std::vector<GgmlInputs> ggml_inputs(const float* x, std::int64_t rows, std::int64_t stride,
-                                    std::int64_t inputs, int offset) {
+void ggml_inputs(const float* x, std::int64_t rows, std::int64_t stride, std::int64_t inputs, int offset,
+                 GgmlInputs* to) {
   const std::int64_t groups = ggml_groups(inputs);
-  std::vector<GgmlInputs> all(static_cast<std::size_t>(rows * groups));
   for (std::int64_t n = 0; n < rows; ++n)
-    HWY_DYNAMIC_DISPATCH(quantize_row)(x + n * stride, inputs, offset, all.data() + n * groups);
-  return all;
+    HWY_DYNAMIC_DISPATCH(quantize_row)(x + n * stride, inputs, offset, to + n * groups);
 }
 
 }  // namespace formwork

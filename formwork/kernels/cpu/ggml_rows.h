@@ -1,7 +1,6 @@
 // How products with ggml blocks see both sides: in groups of 4 blocks of 32, each cut in halves of 16.
 #pragma once
 #include <cstdint>
-#include <vector>
 
 #include "formwork/kernels/cpu/ggml_block.h"
 
@@ -28,9 +27,9 @@ struct alignas(64) GgmlInputs {
   std::int32_t start[16];    // -offset * (sum of codes) in the first of each 4
 };
 
-// x [rows, I] as [rows, groups]. `offset` is what kernels add to codes of W to make them unsigned.
-std::vector<GgmlInputs> ggml_inputs(const float* x, std::int64_t rows, std::int64_t stride,
-                                    std::int64_t inputs, int offset);
+// x [rows, I] to [rows, groups]. `offset` is what kernels add to codes of W to make them unsigned.
+void ggml_inputs(const float* x, std::int64_t rows, std::int64_t stride, std::int64_t inputs, int offset,
+                 GgmlInputs* to);
 
 struct GgmlProduct {
   GgmlMatrix w;
@@ -44,14 +43,17 @@ struct GgmlProduct {
 using GgmlKernel = void (*)(const GgmlProduct& p, std::int64_t first, std::int64_t last);
 GgmlKernel ggml_portable_kernel();
 // Null where the processor lacks the instructions or the format has no such kernel.
+GgmlKernel ggml_avx2_kernel(GgmlType type);
 GgmlKernel ggml_vnni_kernel(GgmlType type);
 // Products of floats with f16 and bf16.
 void ggml_half_linear(const float* x, std::int64_t rows, std::int64_t stride, const GgmlMatrix& w,
                       const float* bias, float* y);
 
 // Ways to multiply; all give the same bits where the processor has a fused multiply-add.
-enum class GgmlWay { portable, vnni };
+enum class GgmlWay { portable, avx2, vnni };
+// Null where there is no such kernel here.
+GgmlKernel ggml_kernel(GgmlWay way, GgmlType type);
 void ggml_linear_by(GgmlWay way, const float* x, std::int64_t rows, std::int64_t stride, const GgmlMatrix& w,
-                    const float* bias, float* y);
+                    const float* bias, float* y, float* work);
 
 }  // namespace formwork

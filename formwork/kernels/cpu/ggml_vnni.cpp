@@ -49,9 +49,8 @@ FORMWORK_VNNI_INLINE __m512i products(const Tile& tile, const GgmlInputs& x) {
 }
 
 template <class Format, int kRows, bool kWhole>
-FORMWORK_VNNI_INLINE void add_group(const GgmlInputs* x, std::int64_t groups,
-                                    const std::uint8_t* const rows[kOutputs], std::int64_t group,
-                                    std::int64_t blocks, Sums<kRows>& sums) {
+FORMWORK_VNNI_INLINE void add_group(const GgmlInputs* x, std::int64_t groups, RowsOfW rows,
+                                    std::int64_t group, std::int64_t blocks, Sums<kRows>& sums) {
   Tile tile;
   Format::template unpack<kWhole>(rows, group, blocks, tile);
   for (int r = 0; r < kRows; ++r) {
@@ -62,59 +61,25 @@ FORMWORK_VNNI_INLINE void add_group(const GgmlInputs* x, std::int64_t groups,
   }
 }
 
-// What lies ahead of a row by so many bytes is fetched: rows are too short for the processor to see the
-// stream that they are.
-constexpr std::int64_t kAhead = 2048;
-
-FORMWORK_VNNI_INLINE void fetch(const std::uint8_t* from, std::int64_t bytes) {
-  for (std::int64_t i = 0; i < bytes; i += 64)
-    _mm_prefetch(reinterpret_cast<const char*>(from + i), _MM_HINT_T0);
-}
-
-// y [kRows][4] of 4 rows of W.
-template <class Format, int kRows>
-FORMWORK_VNNI void multiply_tile(const GgmlInputs* x, const GgmlProduct& p,
-                                 const std::uint8_t* const rows[kOutputs], float y[kRows][kOutputs]) {
-  Sums<kRows> sums;
-  for (int r = 0; r < kRows; ++r) sums.product[r] = sums.min[r] = _mm512_setzero_ps();
-  const std::int64_t blocks = (p.w.inputs + 31) / 32, whole = blocks / 4;
-  for (std::int64_t g = 0; g < whole; ++g) add_group<Format, kRows, true>(x, p.groups, rows, g, 4, sums);
-  if (whole < p.groups) add_group<Format, kRows, false>(x, p.groups, rows, whole, blocks % 4, sums);
-  for (int r = 0; r < kRows; ++r) {
-    const auto total = _mm512_add_ps(sums.product[r], sums.min[r]);
-    const auto low = _mm512_castps512_ps256(total), high = _mm512_extractf32x8_ps(total, 1);
-    const auto first = _mm_add_ps(_mm256_castps256_ps128(low), _mm256_extractf128_ps(low, 1));
-    const auto last = _mm_add_ps(_mm256_castps256_ps128(high), _mm256_extractf128_ps(high, 1));
-    _mm_storeu_ps(y[r], _mm_add_ps(first, last));
-  }
-}
-
-// Rows of x from n on, kRows at a time, with outputs o .. o + count - 1; the first row that is left.
-template <class Format, int kRows>
-FORMWORK_VNNI std::int64_t multiply_rows(const GgmlProduct& p, const std::uint8_t* const rows[kOutputs],
-                                         std::int64_t o, std::int64_t count, std::int64_t n) {
-  for (; n + kRows <= p.rows; n += kRows) {
-    float y[kRows][kOutputs];
-    multiply_tile<Format, kRows>(p.x + n * p.groups, p, rows, y);
-    for (int r = 0; r < kRows; ++r)
-      for (std::int64_t v = 0; v < count; ++v)
-        p.y[(n + r) * p.w.outputs + o + v] = y[r][v] + (p.bias ? p.bias[o + v] : 0.0f);
-  }
-  return n;
-}
-
 template <class Format>
-FORMWORK_VNNI void multiply(const GgmlProduct& p, std::int64_t first, std::int64_t last) {
-  const std::int64_t bytes = p.w.row_bytes();
-  for (std::int64_t o = first; o < last; o += kOutputs) {
-    const std::int64_t count = std::min<std::int64_t>(kOutputs, last - o);
-    const std::uint8_t* rows[kOutputs];
-    // A row beyond the last is a repetition whose sums nobody reads.
-    for (std::int64_t v = 0; v < kOutputs; ++v) rows[v] = p.w.blocks + std::min(o + v, last - 1) * bytes;
-    fetch(rows[0] + kAhead, kOutputs * bytes);
-    multiply_rows<Format, 1>(p, rows, o, count, multiply_rows<Format, 4>(p, rows, o, count, 0));
+struct Kernel {
+  template <int kRows>
+  FORMWORK_VNNI static void tile(const GgmlInputs* x, const GgmlProduct& p, RowsOfW rows,
+                                 float y[kRows][kOutputs]) {
+    Sums<kRows> sums;
+    for (int r = 0; r < kRows; ++r) sums.product[r] = sums.min[r] = _mm512_setzero_ps();
+    const std::int64_t blocks = (p.w.inputs + 31) / 32, whole = blocks / 4;
+    for (std::int64_t g = 0; g < whole; ++g) add_group<Format, kRows, true>(x, p.groups, rows, g, 4, sums);
+    if (whole < p.groups) add_group<Format, kRows, false>(x, p.groups, rows, whole, blocks % 4, sums);
+    for (int r = 0; r < kRows; ++r) {
+      const auto total = _mm512_add_ps(sums.product[r], sums.min[r]);
+      const auto low = _mm512_castps512_ps256(total), high = _mm512_extractf32x8_ps(total, 1);
+      const auto first = _mm_add_ps(_mm256_castps256_ps128(low), _mm256_extractf128_ps(low, 1));
+      const auto last = _mm_add_ps(_mm256_castps256_ps128(high), _mm256_extractf128_ps(high, 1));
+      _mm_storeu_ps(y[r], _mm_add_ps(first, last));
+    }
   }
-}
+};
 
 bool runs() {
   static const bool all = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -129,17 +94,17 @@ GgmlKernel ggml_vnni_kernel(GgmlType type) {
   if (!runs()) return nullptr;
   switch (type) {
     case GgmlType::q8_0:
-      return multiply<Q80>;
+      return multiply_by_tiles<Kernel<Q80>>;
     case GgmlType::q4_0:
-      return multiply<Q40>;
+      return multiply_by_tiles<Kernel<Q40>>;
     case GgmlType::q4_1:
-      return multiply<Q41>;
+      return multiply_by_tiles<Kernel<Q41>>;
     case GgmlType::q4_k:
-      return multiply<Q45K<false>>;
+      return multiply_by_tiles<Kernel<Q45K<false>>>;
     case GgmlType::q5_k:
-      return multiply<Q45K<true>>;
+      return multiply_by_tiles<Kernel<Q45K<true>>>;
     case GgmlType::q6_k:
-      return multiply<Q6K>;
+      return multiply_by_tiles<Kernel<Q6K>>;
     default:
       return nullptr;
   }

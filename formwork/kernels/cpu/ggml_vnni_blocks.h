@@ -11,8 +11,7 @@ struct Q41 {
   static constexpr std::int64_t kGroupBytes = 80;
 
   template <bool kWhole>
-  FORMWORK_VNNI_INLINE static void unpack(const std::uint8_t* const rows[kOutputs], std::int64_t group,
-                                          std::int64_t blocks, Tile& to) {
+  FORMWORK_VNNI_INLINE static void unpack(RowsOfW rows, std::int64_t group, std::int64_t blocks, Tile& to) {
     const auto codes_at = _mm512_setr_epi32(1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19);
     const auto headers_at = _mm512_setr_epi32(0, 0, 0, 0, 5, 5, 5, 5, 10, 10, 10, 10, 15, 15, 15, 15);
     auto headers = _mm512_setzero_si512();
@@ -39,8 +38,7 @@ struct Q40 {
   static constexpr std::int64_t kGroupBytes = 72;
 
   template <bool kWhole>
-  FORMWORK_VNNI_INLINE static void unpack(const std::uint8_t* const rows[kOutputs], std::int64_t group,
-                                          std::int64_t blocks, Tile& to) {
+  FORMWORK_VNNI_INLINE static void unpack(RowsOfW rows, std::int64_t group, std::int64_t blocks, Tile& to) {
     alignas(64) static constexpr std::uint16_t kCodesAt[32] = {1,  2,  3,  4,  5,  6,  7,  8,  10, 11, 12,
                                                                13, 14, 15, 16, 17, 19, 20, 21, 22, 23, 24,
                                                                25, 26, 0,  0,  0,  0,  0,  0,  0,  0};
@@ -79,8 +77,7 @@ struct Q80 {
   }
 
   template <bool kWhole>
-  FORMWORK_VNNI_INLINE static void unpack(const std::uint8_t* const rows[kOutputs], std::int64_t group,
-                                          std::int64_t blocks, Tile& to) {
+  FORMWORK_VNNI_INLINE static void unpack(RowsOfW rows, std::int64_t group, std::int64_t blocks, Tile& to) {
     alignas(64) static constexpr std::uint16_t kFirstAt[32] = {0, 0, 0, 0, 17, 17, 17, 17},
                                                kLastAt[32] = {0, 0, 0, 0, 0,  0,  0,  0,
                                                               2, 2, 2, 2, 19, 19, 19, 19};

@@ -5,11 +5,6 @@
 namespace formwork {
 namespace {
 
-// Bytes 4 v + j, signed or not, to numbers in lane 4 j + v.
-FORMWORK_VNNI_INLINE __m128i turned(__m128i bytes) {
-  return _mm_shuffle_epi8(bytes, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-}
-
 // 32 bytes, twice, shifted right by so many bits in their two copies, under a mask, then left by 4: the high
 // bits of codes whose low 4 bits come from elsewhere.
 FORMWORK_VNNI_INLINE __m512i high_bits(const std::uint8_t* from, int first, int second, char mask) {
@@ -20,32 +15,10 @@ FORMWORK_VNNI_INLINE __m512i high_bits(const std::uint8_t* from, int first, int 
   return _mm512_slli_epi16(_mm512_and_si512(shifted, _mm512_set1_epi8(mask)), 4);
 }
 
-// The headers of q4_k and q5_k: halves d and m, then three words of 6-bit scales and minima.
-struct KScales {
-  FORMWORK_VNNI_INLINE static __m128i join(__m128i low, __m128i high) {
-    return _mm_or_si128(_mm_and_si128(low, _mm_set1_epi8(15)),
-                        _mm_and_si128(_mm_srli_epi16(high, 2), _mm_set1_epi8(48)));
-  }
-  FORMWORK_VNNI_INLINE static __m512 numbers(__m128i bytes) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(turned(bytes)));
-  }
-  // `second`: of the second half of the block.
-  FORMWORK_VNNI_INLINE static void unpack(const __m128i headers[kOutputs], bool second, Tile& to) {
-    const auto a = _mm_unpacklo_epi32(headers[0], headers[1]), b = _mm_unpacklo_epi32(headers[2], headers[3]);
-    const auto c = _mm_unpackhi_epi32(headers[0], headers[1]), d = _mm_unpackhi_epi32(headers[2], headers[3]);
-    const auto halves = _mm_unpacklo_epi64(a, b), low = _mm_unpackhi_epi64(a, b),
-               middle = _mm_unpacklo_epi64(c, d), high = _mm_unpackhi_epi64(c, d);
-    const auto six = _mm_set1_epi8(63);
-    const auto scale = second ? join(high, low) : _mm_and_si128(low, six);
-    const auto min = second ? join(_mm_srli_epi16(high, 4), middle) : _mm_and_si128(middle, six);
-    const auto apart = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-    const auto both = _mm256_cvtph_ps(_mm_shuffle_epi8(halves, apart));
-    const auto d_of_rows = _mm512_broadcast_f32x4(_mm256_castps256_ps128(both));
-    const auto m_of_rows = _mm512_broadcast_f32x4(_mm256_extractf128_ps(both, 1));
-    to.scale = _mm512_mul_ps(d_of_rows, numbers(scale));
-    to.min = _mm512_mul_ps(_mm512_xor_ps(m_of_rows, _mm512_set1_ps(-0.0f)), numbers(min));
-  }
-};
+// 16 bytes as numbers, times d of their row.
+FORMWORK_VNNI_INLINE __m512 scaled(__m128i numbers, __m128 d) {
+  return _mm512_mul_ps(_mm512_broadcast_f32x4(d), _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(numbers)));
+}
 
 // q4_k, and with kFifth q5_k.
 template <bool kFifth>
@@ -53,8 +26,7 @@ struct Q45K {
   static constexpr bool kHasMin = true, kHalves = false;
 
   template <bool kWhole>
-  FORMWORK_VNNI_INLINE static void unpack(const std::uint8_t* const rows[kOutputs], std::int64_t group,
-                                          std::int64_t, Tile& to) {
+  FORMWORK_VNNI_INLINE static void unpack(RowsOfW rows, std::int64_t group, std::int64_t, Tile& to) {
     // The low halves of 64 bytes are sub-blocks 0 and 2, the high halves 1 and 3.
     const auto first_at = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13),
                last_at = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
@@ -73,7 +45,10 @@ struct Q45K {
       to.codes[v][0] = _mm512_permutex2var_epi64(halves[0], first_at, halves[1]);
       to.codes[v][1] = _mm512_permutex2var_epi64(halves[0], last_at, halves[1]);
     }
-    KScales::unpack(headers, second, to);
+    KScales found;
+    found.read(headers, second);
+    to.scale = scaled(found.scale, found.d);
+    to.min = scaled(found.min, found.negative_m);
   }
 };
 
@@ -83,13 +58,12 @@ struct Q6K {
   static constexpr char kOffset = 32;
 
   template <bool kWhole>
-  FORMWORK_VNNI_INLINE static void unpack(const std::uint8_t* const rows[kOutputs], std::int64_t group,
-                                          std::int64_t, Tile& to) {
+  FORMWORK_VNNI_INLINE static void unpack(RowsOfW rows, std::int64_t group, std::int64_t, Tile& to) {
     // The low halves of 64 bytes are sub-blocks 0 and 1, the high halves 2 and 3.
     const auto first_at = _mm512_setr_epi64(0, 1, 4, 5, 8, 9, 12, 13),
                last_at = _mm512_setr_epi64(2, 3, 6, 7, 10, 11, 14, 15);
     const std::int64_t half = group % 2;
-    __m128i scales[kOutputs], d = _mm_setzero_si128();
+    const std::uint8_t *scales[kOutputs], *d[kOutputs];
     for (int v = 0; v < kOutputs; ++v) {
       const std::uint8_t* from = rows[v] + group / 2 * 210;
       __m512i halves[2];
@@ -98,20 +72,14 @@ struct Q6K {
       halves[1] = _mm512_or_si512(halves[1], high_bits(from + 128 + half * 32, 4, 6, 3));
       to.codes[v][0] = _mm512_permutex2var_epi64(halves[0], first_at, halves[1]);
       to.codes[v][1] = _mm512_permutex2var_epi64(halves[0], last_at, halves[1]);
-      // Scales of first halves in the low 4 bytes, of the others in the next.
-      const auto pairs = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + 192 + half * 8));
-      scales[v] =
-          _mm_shuffle_epi8(pairs, _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, -1, -1, -1, -1, -1, -1, -1, -1));
-      const auto whole = _mm_cvtsi32_si128(from[208] | from[209] << 8);
-      d = _mm_or_si128(d, v == 0   ? whole
-                          : v == 1 ? _mm_slli_epi64(whole, 16)
-                          : v == 2 ? _mm_slli_epi64(whole, 32)
-                                   : _mm_slli_epi64(whole, 48));
+      scales[v] = from + 192 + half * 8;
+      d[v] = from + 208;
     }
-    const auto a = _mm_unpacklo_epi32(scales[0], scales[1]), b = _mm_unpacklo_epi32(scales[2], scales[3]);
-    to.factor[0] = _mm512_cvtepi8_epi32(turned(_mm_unpacklo_epi64(a, b)));
-    to.factor[1] = _mm512_cvtepi8_epi32(turned(_mm_unpackhi_epi64(a, b)));
-    to.scale = _mm512_broadcast_f32x4(_mm_cvtph_ps(d));
+    Q6Scales found;
+    found.read(scales, d);
+    to.factor[0] = _mm512_cvtepi8_epi32(found.first);
+    to.factor[1] = _mm512_cvtepi8_epi32(found.last);
+    to.scale = _mm512_broadcast_f32x4(found.d);
   }
 };
 

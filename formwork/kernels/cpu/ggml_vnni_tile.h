@@ -2,10 +2,7 @@
 // codes: quarter j of the first has the first half of block j, of the second the other half. Included by
 // ggml_vnni.cpp alone.
 #pragma once
-#include <immintrin.h>
-
-#include <algorithm>
-#include <cstdint>
+#include "formwork/kernels/cpu/ggml_tiles.h"
 
 #define FORMWORK_VNNI [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,f16c")]]
 #define FORMWORK_VNNI_INLINE \
@@ -13,8 +10,6 @@
 
 namespace formwork {
 namespace {
-
-constexpr int kOutputs = 4;
 
 // A group of 4 rows of W. Values are scale * code + min, codes unsigned after an offset.
 struct Tile {
@@ -24,9 +19,6 @@ struct Tile {
 };
 
 FORMWORK_VNNI_INLINE __m512i load_512(const void* from) { return _mm512_loadu_si512(from); }
-FORMWORK_VNNI_INLINE __m128i load_128(const void* from) {
-  return _mm_loadu_si128(static_cast<const __m128i*>(from));
-}
 
 // The first `count` bytes; nothing behind them is read.
 FORMWORK_VNNI_INLINE __m512i load_some(const std::uint8_t* from, std::int64_t count) {

@@ -75,8 +75,11 @@ class GgmlBlockLinear final : public LinearMap {
     const auto blocks = ctx.value(*blocks_).contiguous();
     const auto b = bias.defined() ? bias.to(at::kFloat).contiguous() : Tensor();
     auto y = at::empty({flat.size(0), out()}, at::kFloat);
-    ggml_linear(flat.const_data_ptr<float>(), flat.size(0), in(), raw(layout_.type, blocks, in()),
-                b.defined() ? b.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
+    const auto w = raw(layout_.type, blocks, in());
+    auto work = at::empty({flat.size(0), ggml_work(w)}, at::kFloat);
+    ggml_linear(flat.const_data_ptr<float>(), flat.size(0), in(), w,
+                b.defined() ? b.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>(),
+                work.mutable_data_ptr<float>());
     return y.view(sizes);
   }
 

@@ -25,8 +25,9 @@ class GgmlBlockMap final : public LinearMap {
     const Arena::Frame frame(pass.arena);
     const bool direct = y.stride == outputs() && !y.add;
     float* made = direct ? y.data : pass.arena.take(outputs());
+    float* work = pass.arena.take(ggml_work(weight_));
     if (rows == 0) return;
-    ggml_linear(x.data, rows, x.stride, weight_, bias, made);
+    ggml_linear(x.data, rows, x.stride, weight_, bias, made, work);
     if (direct) return;
     for (int64_t r = 0; r < rows; ++r) {
       const float* from = made + r * outputs();
