@@ -1,6 +1,6 @@
 """Encoding speed against the Hugging Face tokenizers library, one thread each, taking turns in one run.
 
-    .venv/bin/python bench/tokenizers.py --program build/release/bench_tokenize --models FOLDER
+    .venv/bin/python bench/tokenizing.py --program build/release/bench_tokenize --models FOLDER
 
 Lines of the data sets in FORMWORK_DATA, 10 MB in all, are encoded as they are, one after the other. A row is the median
 over rounds; a ratio above 1 means that Formwork is faster. Tokens made must be equal. Models: SmolLM2 (from the GGUF file
