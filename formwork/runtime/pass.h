@@ -1,5 +1,6 @@
 // One pass of the model over some tokens: rows of numbers, of which each sequence has some neighbours.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -19,6 +20,9 @@ struct Pass {
   std::span<const Sequence> sequences = {};
   const int64_t* ids = nullptr;        // [rows]
   const int64_t* positions = nullptr;  // [rows], from 0
+  // Every sequence adds so many tokens that large products may be summed in another order than those of few
+  // rows.
+  bool many = false;
 };
 
 // Rows of floats, `stride` apart.

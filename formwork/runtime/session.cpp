@@ -19,6 +19,7 @@ Session::Session(const Model& model, const SessionOptions& options)
   if (options.most_rows < 1)
     fail("session: expected room for at least one token, found {}", options.most_rows);
   sequences_.reserve(ids_.size());
+  filled_.reserve(ids_.size());
   measure();
 }
 
@@ -31,7 +32,7 @@ void Session::measure() {
 }
 
 void Session::run_pass() {
-  Pass pass{arena_, pass_rows_, sequences_, ids_.data(), positions_.data()};
+  Pass pass{arena_, pass_rows_, sequences_, ids_.data(), positions_.data(), many_};
   now_ = {stream_.get(), spare_.get(), 0};
   model_.run(pass, states_, now_);
 }
@@ -46,23 +47,34 @@ void Session::check(std::span<const Append> appends) const {
   }
 }
 
-// Takes the next tokens of the appends, in order, until the pass is full; how many appends it ended.
-int64_t Session::fill(std::span<const Append> appends, std::vector<int64_t>& taken) {
-  sequences_.clear();
+void Session::take(const Append& append, int64_t count, int64_t& taken) {
+  const int64_t start = lengths_[static_cast<size_t>(append.row)];
+  sequences_.push_back({append.row, pass_rows_, count, start});
+  for (int64_t t = 0; t < count; ++t) {
+    ids_[static_cast<size_t>(pass_rows_ + t)] = append.ids[static_cast<size_t>(taken + t)];
+    positions_[static_cast<size_t>(pass_rows_ + t)] = start + t;
+  }
+  pass_rows_ += count, taken += count;
+}
+
+// Takes the next tokens of the appends, in order, until the pass is full; how many appends it ended. Whether
+// a sequence adds many tokens, and which, depends on nothing but its own: it adds as many as a pass may have,
+// or all that are left, and those that add many do not share a pass with others.
+int64_t Session::fill(std::span<const Append> appends) {
+  sequences_.clear(), filled_.clear();
   pass_rows_ = 0;
   int64_t ended = 0;
   for (size_t i = 0; i < appends.size(); ++i) {
-    const auto left = static_cast<int64_t>(appends[i].ids.size()) - taken[i];
-    const int64_t count = std::min(left, arena_.most_rows() - pass_rows_);
-    if (left == 0 || count == 0) continue;
-    const int64_t start = lengths_[static_cast<size_t>(appends[i].row)];
-    sequences_.push_back({appends[i].row, pass_rows_, count, start});
-    for (int64_t t = 0; t < count; ++t) {
-      ids_[static_cast<size_t>(pass_rows_ + t)] = appends[i].ids[static_cast<size_t>(taken[i] + t)];
-      positions_[static_cast<size_t>(pass_rows_ + t)] = start + t;
-    }
-    pass_rows_ += count, taken[i] += count;
-    ended += count == left;
+    const auto left = static_cast<int64_t>(appends[i].ids.size()) - taken_[i];
+    const int64_t count = std::min(left, arena_.most_rows());
+    const bool many = count >= kManyTokens;
+    if (sequences_.empty()) many_ = many;
+    if (count == 0 || many != many_ || count > arena_.most_rows() - pass_rows_) continue;
+    filled_.push_back(i);
+    take(appends[i], count, taken_[i]);
+    if (count < left) continue;
+    ended_.push_back(i);
+    ++ended;
   }
   return ended;
 }
@@ -73,34 +85,46 @@ const float* Session::append(std::span<const Append> appends) {
   const auto needed = static_cast<size_t>(count * outputs);
   if (logits_.size() < needed) logits_.resize(needed);
   taken_.assign(appends.size(), 0);
-  // The last rows of what ended, one after another; at most as many as a pass has rows.
-  int64_t done = 0;
-  while (done < count) {
-    const int64_t ended = fill(appends, taken_);
+  ended_.clear();
+  for (int64_t done = 0; done < count;) {
+    const int64_t ended = fill(appends);
     run_pass();
+    // The last rows of what ended, one after another.
     float* last = now_.spare;
-    int64_t found = 0;
-    for (const auto& sequence : sequences_) {
+    for (size_t s = 0; s < sequences_.size(); ++s) {
+      const auto& sequence = sequences_[s];
       lengths_[static_cast<size_t>(sequence.row)] += sequence.count;
-      if (found == ended) continue;
-      const int64_t row = sequence.first + sequence.count - 1;
-      std::copy_n(now_.x + row * now_.width, now_.width, last + found++ * now_.width);
+      if (taken_[filled_[s]] < static_cast<int64_t>(appends[filled_[s]].ids.size())) continue;
+      std::copy_n(now_.x + (sequence.first + sequence.count - 1) * now_.width, now_.width, last);
+      last += now_.width;
     }
     Pass pass{arena_, ended, {}, nullptr, nullptr};
-    model_.logits(pass, ended, last, logits_.data() + done * outputs);
+    model_.logits(pass, ended, now_.spare, logits_.data() + done * outputs);
     done += ended;
   }
+  if (!std::is_sorted(ended_.begin(), ended_.end())) sort_logits(appends);
   return logits_.data();
+}
+
+// From the order in which appends ended to their own.
+void Session::sort_logits(std::span<const Append> appends) {
+  const int64_t outputs = model_.outputs();
+  sorted_.resize(std::max(sorted_.size(), appends.size() * static_cast<size_t>(outputs)));
+  for (size_t i = 0; i < ended_.size(); ++i)
+    std::copy_n(logits_.data() + static_cast<int64_t>(i) * outputs, outputs,
+                sorted_.data() + static_cast<int64_t>(ended_[i]) * outputs);
+  logits_.swap(sorted_);
 }
 
 void Session::append_all(const Append& append, float* logits) {
   check({&append, 1});
   taken_.assign(1, 0);
+  ended_.clear();
   for (bool ended = false; !ended;) {
-    ended = fill({&append, 1}, taken_) == 1;
+    ended = fill({&append, 1}) == 1;
     run_pass();
     lengths_[static_cast<size_t>(append.row)] += pass_rows_;
-    Pass pass{arena_, pass_rows_, {}, nullptr, nullptr};
+    Pass pass{arena_, pass_rows_, {}, nullptr, nullptr, many_};
     model_.logits(pass, pass_rows_, now_.x, logits);
     logits += pass_rows_ * model_.outputs();
   }

@@ -1,7 +1,8 @@
 // Token by token: a model, the states of some sequences, and working memory that is allocated once.
 //
-// What a sequence gives does not depend on the others, on how its tokens are cut into calls, or on how many
-// calls share a pass: every sum has one order.
+// What a sequence gives does not depend on the others or on how many share a pass: every sum has one order.
+// Nor does it depend on how its tokens are cut into calls of less than `kManyTokens`; where AMX multiplies
+// longer ones, their sums have an order of their own.
 #pragma once
 #include <span>
 #include <vector>
@@ -9,6 +10,9 @@
 #include "formwork/runtime/model.h"
 
 namespace formwork::runtime {
+
+// From so many tokens of one sequence on, products of whole matrices beat those of few rows.
+inline constexpr int64_t kManyTokens = 32;
 
 struct SessionOptions {
   StateOptions state;
@@ -43,19 +47,25 @@ class Session {
 
  private:
   void check(std::span<const Append> appends) const;
-  int64_t fill(std::span<const Append> appends, std::vector<int64_t>& taken);
+  int64_t fill(std::span<const Append> appends);
+  void take(const Append& append, int64_t count, int64_t& taken);
   void run_pass();
+  void sort_logits(std::span<const Append> appends);
   void measure();
 
   const Model& model_;
   Arena arena_;
   std::vector<std::unique_ptr<State>> states_;
-  std::vector<int64_t> lengths_, ids_, positions_, taken_;
+  std::vector<int64_t> lengths_, ids_, positions_;
+  std::vector<int64_t> taken_;  // tokens of each append so far
+  std::vector<size_t> filled_;  // the append of each sequence of the pass
+  std::vector<size_t> ended_;   // appends in the order in which they ended
   std::vector<Sequence> sequences_;
   Floats stream_, spare_;
-  std::vector<float> logits_;
+  std::vector<float> logits_, sorted_;
   Stream now_{};
   int64_t pass_rows_ = 0;
+  bool many_ = false;
 };
 
 }  // namespace formwork::runtime

@@ -4,12 +4,11 @@
 #include "formwork/kernels/cpu/int8_block.h"
 
 #if defined(__x86_64__) && defined(__linux__)
-#include <cpuid.h>
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cstring>
+
+#include "formwork/kernels/cpu/amx_tiles.h"
 
 namespace formwork {
 namespace {
@@ -100,20 +99,10 @@ void copy_tail(const int8_t* w, int64_t outputs, int64_t inputs, int8_t* tail) {
   _tile_release();
 }
 
-// The processor has the instructions and the kernel lets this process use the tiles.
-bool available() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  constexpr unsigned tiles = 1u << 24, int8 = 1u << 25;
-  if (!(d & tiles) || !(d & int8)) return false;
-  constexpr long request_permission = 0x1023, tile_data = 18;
-  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
-}
-
 }  // namespace
 
 Int8BlockKernel int8_amx_kernel() {
-  static const bool runs = available();
+  static const bool runs = amx_available(25);
   return runs ? Int8BlockKernel{prepare, multiply} : Int8BlockKernel{nullptr, nullptr};
 }
 

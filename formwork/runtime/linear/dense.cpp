@@ -20,8 +20,8 @@ class Dense final : public LinearMap {
   }
 
  protected:
-  void product(Pass&, int64_t rows, In x, Out y, int64_t bank, const float* bias) const override {
-    weight_.multiply(rows, x, y, bank, bias);
+  void product(Pass& pass, int64_t rows, In x, Out y, int64_t bank, const float* bias) const override {
+    weight_.multiply(pass, rows, x, y, bank, bias);
   }
 
  private:

@@ -96,10 +96,10 @@ class Lora final : public LinearMap {
   void product(Pass& pass, int64_t rows, In x, Out y, int64_t, const float* bias) const override {
     const Arena::Frame frame(pass.arena);
     float* inner = pass.arena.take(rank_);
-    Matrix(a_, WeightType::float32, rank_, inputs()).multiply(rows, x, {inner, rank_}, 0, nullptr);
+    Matrix(a_, WeightType::float32, rank_, inputs()).multiply(pass, rows, x, {inner, rank_}, 0, nullptr);
     base_->run(pass, rows, x, y, 0, bias);
     Matrix(b_, WeightType::float32, outputs(), rank_)
-        .multiply(rows, {inner, rank_}, {y.data, y.stride, true}, 0, nullptr);
+        .multiply(pass, rows, {inner, rank_}, {y.data, y.stride, true}, 0, nullptr);
   }
 
  private:

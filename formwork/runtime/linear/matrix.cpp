@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "formwork/kernels/cpu/float_product.h"
+
 namespace formwork::runtime {
 namespace {
 
@@ -23,7 +25,16 @@ const std::byte* Matrix::bank(int64_t index) const {
   return static_cast<const std::byte*>(data_) + index * out_ * in_ * bytes_of(type_);
 }
 
-void Matrix::multiply(int64_t rows, In x, Out y, int64_t index, const float* bias) const {
+void Matrix::multiply(const Pass& pass, int64_t rows, In x, Out y, int64_t index, const float* bias) const {
+  // The choice must not depend on the number of rows, which in a bank of experts is the neighbours' affair
+  // too.
+  constexpr int64_t kLeast = 32;
+  if (pass.many && type_ == WeightType::float32 && out_ >= kLeast && in_ >= kLeast && has_float_product()) {
+    const auto* w = reinterpret_cast<const float*>(bank(index));
+    if (rows > 0)
+      float_product({{x.data, rows, x.stride}, {w, out_, in_}, in_, y.data, y.stride, bias, y.add});
+    return;
+  }
   rows_product({rows, in_, out_, x.data, x.stride, bank(index), type_, bias, y.data, y.stride, y.add});
 }
 

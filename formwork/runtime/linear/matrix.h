@@ -13,7 +13,7 @@ class Matrix {
   static Matrix stored(const Scope& scope, const std::string& suffix, const Need& need);
 
   // y (+)= x W^T + bias.
-  void multiply(int64_t rows, In x, Out y, int64_t bank, const float* bias) const;
+  void multiply(const Pass& pass, int64_t rows, In x, Out y, int64_t bank, const float* bias) const;
   // y [in] = row `index` of W.
   void row(int64_t index, float* y) const;
 

@@ -37,10 +37,10 @@ class BlockDiagonal final : public LinearMap {
   }
 
  protected:
-  void product(Pass&, int64_t rows, In x, Out y, int64_t, const float* bias) const override {
+  void product(Pass& pass, int64_t rows, In x, Out y, int64_t, const float* bias) const override {
     const int64_t tall = outputs() / blocks_, wide = inputs() / blocks_;
     for (int64_t b = 0; b < blocks_; ++b)
-      weight_->multiply(rows, {x.data + b * wide, x.stride}, {y.data + b * tall, y.stride, y.add}, b,
+      weight_->multiply(pass, rows, {x.data + b * wide, x.stride}, {y.data + b * tall, y.stride, y.add}, b,
                         bias ? bias + b * tall : nullptr);
   }
 
@@ -67,8 +67,8 @@ class Masked final : public LinearMap {
   }
 
  protected:
-  void product(Pass&, int64_t rows, In x, Out y, int64_t, const float* bias) const override {
-    weight_->multiply(rows, x, y, 0, bias);
+  void product(Pass& pass, int64_t rows, In x, Out y, int64_t, const float* bias) const override {
+    weight_->multiply(pass, rows, x, y, 0, bias);
   }
 
  private:
