@@ -6,6 +6,7 @@
 
 #include "command.h"
 #include "formwork/core/file.h"
+#include "formwork/models/model_io.h"
 #include "formwork/transforms/compare/compare.h"
 #include "interrupt.h"
 #include "pareto_page.h"
@@ -18,7 +19,7 @@ namespace fs = std::filesystem;
 struct Arguments {
   std::string model, report, work, keep;
   std::string methods = "all";
-  double margin = 0.05;
+  double margin = 0.05, share = 0;
   TaskChoice task;
   Json options = Json::object();
   bool json = false, quiet = false;
@@ -104,13 +105,22 @@ Json settings_json(const Arguments& arguments, const CompareInput& input, const 
   settings["threads"] = at::get_num_threads();
   settings["report"] = arguments.report;
   settings["work"] = place.lasting ? place.folder.string() : "";
-  if (!arguments.keep.empty()) settings["keep"] = arguments.keep, settings["margin"] = arguments.margin;
+  if (arguments.keep.empty()) return settings;
+  settings["keep"] = arguments.keep;
+  if (arguments.share > 0)
+    settings["keep_share"] = arguments.share;
+  else
+    settings["margin"] = arguments.margin;
   return settings;
 }
 
 // Saves the best small model -> its row.
 size_t keep_best(const Arguments& arguments, const std::vector<Json>& rows) {
-  const auto best = best_small_row(rows, arguments.margin);
+  const auto best =
+      arguments.share > 0 ? best_row_of_size(rows, arguments.share) : best_small_row(rows, arguments.margin);
+  if (!best && arguments.share > 0)
+    fail("--keep: no compressed model has at most {} of the original's {} bytes", arguments.share,
+         rows[0]["bytes"].get<int64_t>());
   if (!best)
     fail(
         "--keep: no compressed model on the front is within {} nats of the original's loss {:.4f}; try a "
@@ -134,7 +144,7 @@ void show(const Arguments& arguments, const std::vector<Json>& rows) {
 void run(const Arguments& arguments) {
   const auto options = parse_options<CompareOptions>(arguments.options, "pareto");
   const auto methods = find_methods(arguments.methods);
-  Json meta = Spec::from_file(arguments.model + "/formwork.json").meta;
+  Json meta = read_spec(arguments.model).meta;
   const auto task = arguments.task.make(meta);
   if (!arguments.report.empty()) check_report(arguments.report);
   if (!arguments.keep.empty()) create_folder(arguments.keep);
@@ -175,10 +185,16 @@ void add(CLI::App& app) {
                       "where finished models and rows are kept, to go on from; default: beside the report");
   command->add_option("--keep", arguments->keep,
                       "a folder for the smallest model on the front that is good enough");
+  auto* margin = command
+                     ->add_option("--margin", arguments->margin,
+                                  "good enough: this much above the original's loss, in nats")
+                     ->capture_default_str()
+                     ->check(CLI::Range(0.0, 1e6));
   command
-      ->add_option("--margin", arguments->margin, "good enough: this much above the original's loss, in nats")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1e6));
+      ->add_option("--keep_share,--keep-share", arguments->share,
+                   "keep instead the model of least loss with at most this share of the original's bytes")
+      ->check(CLI::Range(0.001, 1.0))
+      ->excludes(margin);
   arguments->task.add_to(*command);
   add_options<CompareOptions>(*command, arguments->options);
   command->add_flag("--quiet", arguments->quiet, "show no progress");

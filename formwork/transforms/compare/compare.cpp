@@ -33,7 +33,7 @@ class Comparison {
         work_(work),
         plan_(plan_candidates(input.methods, input.options.recover)),
         batch_(input.task.evaluation_batch(options_.batch, 0)) {
-    const auto shapes = build_model(Spec::from_file(input.model + "/formwork.json"), 0, at::kFloat,
+    const auto shapes = build_model(read_spec(input.model), 0, at::kFloat,
                                     /*allocate=*/false);
     input.task.check(*shapes);
     for (int64_t i = 0; i < kCalibrationBatches; ++i)
@@ -262,6 +262,17 @@ int64_t estimate_memory(const Model& shapes, int64_t model_bytes, int64_t tokens
   const int64_t compressing = 3 * model_bytes + moments + 8 * tokens * widest * 4;
   const int64_t training = recover > 0 ? 6 * model_bytes + 2 * tokens * through * 4 : 0;
   return std::max(compressing, training) + 6 * logits;
+}
+
+std::optional<size_t> best_row_of_size(const std::vector<Json>& rows, double share) {
+  const double most = share * rows.at(0).at("bytes").get<double>();
+  std::optional<size_t> best;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto& row = rows[i];
+    if (row["method"] == kOriginal || !is_made(row) || row["bytes"].get<double>() > most) continue;
+    if (!best || row["loss"].get<double>() < rows[*best]["loss"].get<double>()) best = i;
+  }
+  return best;
 }
 
 std::optional<size_t> best_small_row(const std::vector<Json>& rows, double margin) {

@@ -61,6 +61,9 @@ std::vector<Json> compare(const CompareInput& input, const WorkFolder& work);
 // calibration's moments.
 int64_t estimate_memory(const Model& shapes, int64_t model_bytes, int64_t tokens, int64_t recover);
 
+// The row of least loss with at most `share` of the original's bytes; nothing where there is none.
+std::optional<size_t> best_row_of_size(const std::vector<Json>& rows, double share);
+
 // The row on the front with the fewest bytes whose loss is at most the original's plus `margin` (nats);
 // nothing where only the original is.
 std::optional<size_t> best_small_row(const std::vector<Json>& rows, double margin);

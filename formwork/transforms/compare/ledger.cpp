@@ -2,6 +2,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <set>
+
 #include "formwork/core/content_hash.h"
 
 namespace formwork {
@@ -30,8 +32,16 @@ uint64_t data_hash(const CompareInput& input, const Calibration& data) {
   return hash;
 }
 
-uint64_t model_hash(const fs::path& folder) {
-  return file_hash(folder / "model.safetensors", file_hash(folder / "formwork.json"));
+// Of a model's file, or of every file of its folder that says what it computes.
+uint64_t model_hash(const fs::path& place) {
+  if (fs::is_regular_file(place)) return file_hash(place);
+  std::set<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(place))
+    if (entry.path().extension() == ".safetensors" || entry.path().extension() == ".json")
+      files.insert(entry.path());
+  uint64_t hash = 0;
+  for (const auto& file : files) hash = file_hash(file, hash);
+  return hash;
 }
 
 }  // namespace
