@@ -167,6 +167,9 @@ Spec find_spec(const std::string& name) {
   if (std::find(known.begin(), known.end(), name) != known.end()) return built_in_spec(name);
   if (std::filesystem::is_directory(name) || holds_model(name)) return read_spec(name);
   if (std::filesystem::exists(name)) return Spec::from_file(name);
+  if (name.find('/') != std::string::npos || std::filesystem::path(name).has_extension())
+    fail("expected a model, a JSON file or a built-in Spec ({}), found no file '{}'", fmt::join(known, ", "),
+         name);
   fail_unknown("Spec (a JSON file, or built-in)", name, known);
 }
 

@@ -29,8 +29,7 @@ std::shared_ptr<Model> make_model(const std::string& name, const TaskChoice& cho
   Spec spec = find_spec(name);
   task = choice.make(spec.meta);
   if (holds_model(name)) return load_model(name);
-  const Json needs = task->model_needs();
-  for (const auto& [key, value] : needs.items()) spec.model.options[key] = value;
+  task->shape(spec);
   auto model = build_model(spec, seed);
   warn_of_collapse(*model);
   return model;

@@ -12,6 +12,8 @@ constexpr int64_t kMostLayers = 10000;  // a few bytes of a Spec must not ask fo
 
 void TowerOptions::describe_tower(Fields& f) {
   f.integer("vocab", vocab, "size of the vocabulary", 1, 1 << 30);
+  f.integer("vocab_multiple", vocab_multiple,
+            "the vocabulary that a task asks for is rounded up to a multiple of this", 1, 1 << 16);
   f.integer("width", width, "channels of the residual stream", 1, 1 << 20);
   f.part("norm", norm, "norms", "final norm", true);
   f.part("position", position, "positions", "positions added to the embedding");

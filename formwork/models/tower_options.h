@@ -5,7 +5,7 @@
 namespace formwork {
 
 struct TowerOptions {
-  int64_t vocab = 256, width = 64, segments = 0, embed_width = 0;
+  int64_t vocab = 256, vocab_multiple = 1, width = 64, segments = 0, embed_width = 0;
   Json layers = Json::array();
   PartSpec norm = "rms_norm", position = "none", stem_norm;
   double stem_scale = 1, dropout = 0;

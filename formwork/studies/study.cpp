@@ -88,8 +88,7 @@ Trained StudyContext::trained(const std::string& name, Spec spec, const PartSpec
   Trained made;
   made.task = Registry<Task>::make(task);
   made.task->prepare(spec.meta);
-  const Json needs = made.task->model_needs();
-  for (const auto& [key, value] : needs.items()) spec.model.options[key] = value;
+  made.task->shape(spec);
   options.seed += options_.seed;
   const auto data = data_of(task);
   made.key = hash_of(Json{

@@ -21,6 +21,16 @@ Batch Batch::narrow(int64_t first, int64_t rows) const {
   return part;
 }
 
+void Task::shape(Spec& spec) const {
+  Json& options = spec.model.options;
+  const Json needs = model_needs();
+  for (const auto& [key, value] : needs.items()) options[key] = value;
+  const auto multiple = options.find("vocab_multiple");
+  if (!needs.contains("vocab") || multiple == options.end() || !multiple->is_number_integer()) return;
+  const auto to = std::max<int64_t>(1, multiple->get<int64_t>()), vocab = needs["vocab"].get<int64_t>();
+  options["vocab"] = (vocab + to - 1) / to * to;
+}
+
 void Task::check(const Model& model) const {
   const auto needs = model_needs();
   if (!needs.contains("vocab")) return;

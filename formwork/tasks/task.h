@@ -36,6 +36,9 @@ class Task {
   // Takes the tokenizer and label names from `meta` (a Spec's), or else makes them and enters them there.
   // Everything below needs it; a second call does nothing.
   virtual void prepare(Json& meta) = 0;
+  // Gives a new model's Spec the options that the task needs; a vocabulary is rounded up to the Spec's
+  // `vocab_multiple`.
+  void shape(Spec& spec) const;
   // What a model's options must be: {"vocab": 256}, {"head": {"type": "classifier", "classes": 3}}.
   virtual Json model_needs() const = 0;
   // Throws when the model cannot do this task: its vocabulary is too small.

@@ -121,5 +121,20 @@ TEST(Tasks, NameTheNearestOption) {
   EXPECT_NE(error_of([&] { Registry<Task>::make(PartSpec("cpoy")); }).find("copy"), std::string::npos);
 }
 
+TEST(Tasks, ShapeAModelsVocabulary) {
+  PartSpec choice("modular_arithmetic");
+  const auto task = Registry<Task>::make(choice);
+  Json meta = Json::object();
+  task->prepare(meta);
+  const auto needed = task->model_needs().at("vocab").get<int64_t>();
+  Spec spec;
+  spec.model.options = {{"width", 16}};
+  task->shape(spec);
+  EXPECT_EQ(spec.model.options["vocab"], needed);
+  spec.model.options["vocab_multiple"] = needed + 3;
+  task->shape(spec);
+  EXPECT_EQ(spec.model.options["vocab"], needed + 3);
+}
+
 }  // namespace
 }  // namespace formwork

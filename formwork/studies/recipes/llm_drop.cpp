@@ -102,8 +102,7 @@ Json LlmDropStudy::course(StudyContext& ctx) const {
   const auto task = Registry<Task>::make(shakespeare(ctx, 128));
   auto spec = char_decoder_spec();
   task->prepare(spec.meta);
-  const Json needs = task->model_needs();
-  for (const auto& [key, value] : needs.items()) spec.model.options[key] = value;
+  task->shape(spec);
   const auto folder = std::filesystem::path(ctx.options().cache) / "llm_drop-course";
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
