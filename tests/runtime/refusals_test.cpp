@@ -30,10 +30,10 @@ TEST(Refusals, NameThePathAndThePart) {
 
 TEST(Refusals, SayWhereATensorDoesNotFit) {
   const auto spec = Spec::from_json(small_spec(), "test");
-  runtime::Tensors tensors;
+  RawMap tensors;
   EXPECT_EQ(error_of([&] { runtime::Model(spec, tensors); }),
             "'embed.weight': no such tensor among the model's weights");
-  tensors["embed.weight"] = {runtime::Dtype::float32, {29, 31}, nullptr};
+  tensors["embed.weight"] = {Dtype::float32, {29, 31}, nullptr};
   EXPECT_EQ(error_of([&] { runtime::Model(spec, tensors); }),
             "'embed.weight': expected shape [29, 32], found [29, 31]");
 }
