@@ -31,7 +31,7 @@ formwork_sampling formwork_greedy(void);
 /* Of the last call of this thread that failed; valid until its next one. */
 const char* formwork_error(void);
 
-/* Threads that all models of the process use; to be called before the first is run. */
+/* Threads that all models of the process use; to be called before the first is loaded. */
 void formwork_set_threads(int64_t threads);
 
 /* `path`: a folder of Formwork's (formwork.json, model.safetensors), one of Hugging Face's (config.json and

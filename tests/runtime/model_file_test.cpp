@@ -52,7 +52,8 @@ TEST(GgufInTheRuntime, EveryArchitectureComputesWhatWasWritten) {
 
 TEST(GgufInTheRuntime, BlocksAreThoseOfTheFullProgram) {
   const TemporaryFolder folder;
-  const auto ids = some_ids(13, 0, 48), path = folder / "model.gguf";
+  const auto ids = some_ids(13, 0, 48);
+  const auto path = folder / "model.gguf";
   for (const char* type : {"f16", "bf16", "q8_0", "q4_1", "q6_k"}) {
     export_gguf(random_model(gguf_specs().at("llama/tied"))->inventory(), path, type);
     const auto model = load_model(path.string());

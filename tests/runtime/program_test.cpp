@@ -21,6 +21,7 @@ ChildResult run_beside(const std::string& name, std::vector<std::string> argumen
 
 class Program : public testing::Test {
  protected:
+  TemporaryFolder folder_;
   Program() { save_model(*noisy_float(small_spec(kMixer, 256)), folder()); }
   std::string folder() const { return (folder_ / "model").string(); }
   std::string generated(std::vector<std::string> more) {
@@ -38,7 +39,6 @@ class Program : public testing::Test {
 
  private:
   static constexpr const char* kMixer = R"({"type": "attention", "heads": 4, "position": "rotary"})";
-  TemporaryFolder folder_;
 };
 
 TEST_F(Program, MakesTheTokensOfGenerate) {
