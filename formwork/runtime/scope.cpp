@@ -8,7 +8,7 @@ namespace formwork::runtime {
 
 void refuse(const std::string& path, const std::string& noun, const std::string& name,
             const std::vector<std::string>& known) {
-  fail("{}: {} '{}' has no runtime form; those that have: {}", path.empty() ? "model" : path, noun, name,
+  fail("{}{} '{}' has no runtime form; those that have: {}", path.empty() ? "" : path + ": ", noun, name,
        fmt::join(known, ", "));
 }
 

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 
+#include "formwork/interop/gguf_export.h"
+#include "formwork/text/byte_tokenizer.h"
 #include "runtime/fixtures.h"
 
 namespace formwork {
@@ -21,6 +23,7 @@ ChildResult run_beside(const std::string& name, std::vector<std::string> argumen
 
 class Program : public testing::Test {
  protected:
+  static constexpr const char* kMixer = R"({"type": "attention", "heads": 4, "position": "rotary"})";
   TemporaryFolder folder_;
   Program() { save_model(*noisy_float(small_spec(kMixer, 256)), folder()); }
   std::string folder() const { return (folder_ / "model").string(); }
@@ -36,9 +39,6 @@ class Program : public testing::Test {
     EXPECT_EQ(result.exit_code, 0) << result.error;
     return result.output;
   }
-
- private:
-  static constexpr const char* kMixer = R"({"type": "attention", "heads": 4, "position": "rotary"})";
 };
 
 TEST_F(Program, MakesTheTokensOfGenerate) {
@@ -70,6 +70,20 @@ TEST_F(Program, ReadsFilesOfOthers) {
     std::replace(found.begin(), found.end(), ',', ' ');
     EXPECT_EQ(found, made) << path;
   }
+}
+
+TEST_F(Program, ReadsTheTokenizerOfAGgufFile) {
+  auto spec = small_spec(kMixer, 256);
+  spec["meta"] = {{"tokenizer", Json::parse(byte_tokenizer()->to_json().dump())}};
+  const auto gguf = (folder_ / "model.gguf").string();
+  export_gguf(noisy_float(spec)->inventory(), gguf);
+  const auto made = output_of({"generate", gguf, "--prompt", "abc", "--tokens", "40"});
+  const auto result = run_beside("formwork-run", {gguf, "--prompt", "abc", "--tokens", "40"});
+  EXPECT_EQ(result.exit_code, 0) << result.error;
+  EXPECT_EQ(result.output, made);
+  const auto in_c = run_beside("example_c", {gguf, "abc", "40"});
+  EXPECT_EQ(in_c.exit_code, 0) << in_c.error;
+  EXPECT_EQ(in_c.output, made);
 }
 
 TEST_F(Program, SaysInOneLineWhatIsWrong) {

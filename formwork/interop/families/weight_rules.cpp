@@ -92,11 +92,14 @@ bool WeightRules::has(const std::string& ours) const {
 }
 
 int64_t WeightRules::count(const std::string& prefix) const {
-  for (int64_t i = 0;; ++i) {
-    const auto start = fmt::format("{}{}.", prefix, i);
+  const auto [entry, fresh] = counts_.try_emplace(prefix, 0);
+  const auto is_there = [&](const std::string& start) {
     const auto next = parameters_.lower_bound(start);
-    if (next == parameters_.end() || !next->first.starts_with(start)) return i;
-  }
+    return next != parameters_.end() && next->first.starts_with(start);
+  };
+  if (fresh)
+    while (is_there(fmt::format("{}{}.", prefix, entry->second))) ++entry->second;
+  return entry->second;
 }
 
 void WeightRules::add(const std::string& ours, std::vector<std::string> theirs, WeightOp op) {

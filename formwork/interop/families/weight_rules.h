@@ -64,6 +64,7 @@ class WeightRules {
 
  private:
   const Parameters& parameters_;
+  mutable std::map<std::string, int64_t> counts_;  // families ask at every layer
   std::vector<WeightRule> rules_;
 };
 
