@@ -58,9 +58,7 @@ std::string GgufFile::text(const std::string& key, std::optional<std::string> fa
 std::vector<std::string_view> GgufFile::strings(const std::string& key) const {
   const auto* array = std::get_if<GgufArray>(&must(key));
   if (!array || array->kind() != GgufKind::string) wrong_kind(path_, key, "an array of strings");
-  std::vector<std::string_view> all;
-  for (const auto& value : array->values()) all.push_back(std::get<std::string_view>(value));
-  return all;
+  return array->strings();
 }
 
 std::vector<int64_t> GgufFile::integers(const std::string& key) const {

@@ -15,10 +15,9 @@ namespace {
 using nlohmann::json;
 
 std::vector<std::string> texts(const GgufFile& file, const std::string& key) {
-  std::vector<std::string> all;
-  if (!file.has(key)) return all;
-  for (const auto text : file.strings(key)) all.emplace_back(text);
-  return all;
+  if (!file.has(key)) return {};
+  const auto views = file.strings(key);
+  return {views.begin(), views.end()};
 }
 
 SpecialIds special_ids(const GgufFile& file) {
