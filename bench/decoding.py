@@ -102,7 +102,8 @@ def make_models(program, name, work, gguf, peers):
     if name in SHAPES:
         random_llama(source, SHAPES[name])
     else:
-        call(program, "export", gguf, "--out", source)
+        call(program, "compress", gguf, "to_dense", "--out", work / f"{name}-dense")
+        call(program, "export", work / f"{name}-dense", "--out", source)
     models = {"f32": {"transformers": source}}
     if "ctranslate2" in peers:
         to_ctranslate2(source, work / f"{name}-ct2")
@@ -114,9 +115,7 @@ def make_models(program, name, work, gguf, peers):
         else:
             call(program, "export", source, "--out", path, "--type", kind)
         models.setdefault(kind, {})["llama.cpp"] = path
-        folder = work / f"{name}-{kind}-formwork"
-        call(program, "import", path, "--out", folder)
-        models[kind]["formwork"] = folder
+        models[kind]["formwork"] = path
     return models
 
 

@@ -1,5 +1,6 @@
-// The Formwork side of decoding.py, without LibTorch: bench_runtime_worker FOLDER THREADS, then a JSON request a
-// line, {"batch", "prompt", "tokens"}, and an answer a line. The first line written says how long loading took.
+// The Formwork side of decoding.py, without LibTorch: bench_runtime_worker MODEL THREADS, then a JSON request
+// a line, {"batch", "prompt", "tokens"}, and an answer a line. The first line written says how long loading
+// took.
 #include <algorithm>
 #include <chrono>
 #include <fstream>
@@ -8,7 +9,7 @@
 
 #include "formwork/core/error.h"
 #include "formwork/kernels/cpu/parallel.h"
-#include "formwork/runtime/folder.h"
+#include "formwork/runtime/model_file.h"
 #include "formwork/runtime/session.h"
 
 namespace formwork::runtime {
@@ -79,13 +80,13 @@ int64_t peak_bytes() {
 }
 
 int serve(const char* path) {
-  std::unique_ptr<Folder> folder;
-  const double load = seconds_of([&] { folder = std::make_unique<Folder>(path); });
+  std::unique_ptr<ModelFile> model;
+  const double load = seconds_of([&] { model = std::make_unique<ModelFile>(path); });
   std::cout << nlohmann::json{{"load_seconds", load}} << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
     const auto request = nlohmann::json::parse(line);
     const int64_t tokens = request.at("tokens");
-    Run run(folder->model(), request.at("batch"), request.at("prompt"), tokens);
+    Run run(model->model(), request.at("batch"), request.at("prompt"), tokens);
     const double prompt = run.start(), decode = run.decode(tokens);
     std::cout << nlohmann::json{{"prompt_seconds", prompt},
                                 {"decode_seconds", decode},
@@ -101,7 +102,7 @@ int serve(const char* path) {
 
 int main(int count, char** words) {
   if (count != 3) {
-    std::cerr << "usage: bench_runtime_worker FOLDER THREADS\n";
+    std::cerr << "usage: bench_runtime_worker MODEL THREADS\n";
     return 2;
   }
   try {

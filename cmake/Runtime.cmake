@@ -12,11 +12,17 @@ file(GLOB_RECURSE FORMWORK_RUNTIME_SOURCES CONFIGURE_DEPENDS formwork/runtime/*.
 foreach(name cached_attention elementwise few_rows norm_rms rotary selective_scan)
   list(APPEND FORMWORK_RUNTIME_SOURCES formwork/kernels/cpu/${name}.cpp)
 endforeach()
-foreach(name axis error factory file fmt json json_text name_hash options sources spec wildcard)
+foreach(name axis error factory file fmt json json_text name_hash options raw sources spec wildcard)
   list(APPEND FORMWORK_RUNTIME_SOURCES formwork/core/${name}.cpp)
 endforeach()
-list(APPEND FORMWORK_RUNTIME_SOURCES formwork/interop/safetensors_header.cpp formwork/interop/safetensors_sax.cpp
-  formwork/interop/gguf_header.cpp formwork/interop/gguf_cursor.cpp
+# The readers of models; their writers know LibTorch.
+foreach(name companions gguf_architectures gguf_cursor gguf_file gguf_format gguf_header gguf_tokenizer
+    hugging_face_format model_format raw_layout safetensors_file safetensors_header safetensors_sax safetensors_shards
+    sentence_transformers)
+  list(APPEND FORMWORK_RUNTIME_SOURCES formwork/interop/${name}.cpp)
+endforeach()
+file(GLOB families CONFIGURE_DEPENDS formwork/interop/families/*.cpp)
+list(APPEND FORMWORK_RUNTIME_SOURCES ${families}
   formwork/linear/quantized/int8_options.cpp formwork/models/tower_options.cpp
   formwork/positions/rotary_scaling.cpp)
 

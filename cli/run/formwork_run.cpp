@@ -5,7 +5,7 @@
 
 #include "cli/usage.h"
 #include "formwork/kernels/cpu/parallel.h"
-#include "formwork/runtime/folder.h"
+#include "formwork/runtime/model_file.h"
 #include "formwork/runtime/sampler.h"
 #include "formwork/runtime/session.h"
 #include "formwork/text/text_stream.h"
@@ -31,7 +31,7 @@ CacheType cache_type(const std::string& name) {
 }
 
 void add_options(CLI::App& app, Arguments& a) {
-  app.add_option("model", a.model, "a model folder")->required();
+  app.add_option("model", a.model, "a model folder, a Hugging Face folder or a .gguf file")->required();
   auto* prompt = app.add_option("--prompt", a.prompt, "text to continue");
   auto* ids = app.add_option("--ids", a.ids, "token ids to continue; ids are printed")->delimiter(',');
   prompt->excludes(ids);
@@ -56,11 +56,11 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_flag("--stats", a.statistics, "print times and speeds to the standard error");
 }
 
-std::vector<int64_t> prompt_of(const Arguments& a, const Folder& folder) {
+std::vector<int64_t> prompt_of(const Arguments& a, const ModelFile& file) {
   if (!a.ids.empty()) return a.ids;
   if (a.prompt.empty()) fail("expected a prompt: --prompt TEXT or --ids 1,2,3");
-  if (!folder.tokenizer()) fail("{}: this model has no tokenizer; expected --ids", a.model);
-  auto ids = folder.tokenizer()->encode(a.prompt);
+  if (!file.tokenizer()) fail("{}: this model has no tokenizer; expected --ids", a.model);
+  auto ids = file.tokenizer()->encode(a.prompt);
   if (ids.empty()) fail("the prompt has no tokens");
   return ids;
 }
@@ -102,21 +102,21 @@ void run(const CLI::App& app, const Arguments& a) {
   const bool draws = a.sampling.temperature > 0;
   if (a.threads > 0) set_parallel_threads(a.threads);
   const auto start = std::chrono::steady_clock::now();
-  const Folder folder(a.model);
-  auto written = prompt_of(a, folder);
+  const ModelFile file(a.model);
+  auto written = prompt_of(a, file);
   const auto prompt = static_cast<int64_t>(written.size());
   Sampler sampler(sampling);
   SessionOptions options;
   options.state.capacity = prompt + a.tokens;
   options.state.cache = cache_type(a.cache);
-  Session session(folder.model(), options);
+  Session session(file.model(), options);
   const double loaded = seconds_since(start);
   if (a.ids.empty()) fmt::print("{}", a.prompt);
 
-  Output output(a.ids.empty() ? folder.tokenizer() : nullptr);
+  Output output(a.ids.empty() ? file.tokenizer() : nullptr);
   written.reserve(written.size() + static_cast<size_t>(a.tokens));
   Append append{0, written};
-  const auto outputs = static_cast<size_t>(folder.model().outputs());
+  const auto outputs = static_cast<size_t>(file.model().outputs());
   const float* logits = session.append({&append, 1});
   const auto decoding = std::chrono::steady_clock::now();
   const double read = seconds_since(start) - loaded;

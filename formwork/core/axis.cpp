@@ -12,11 +12,13 @@ const char* group_name(Group group) {
 
 int64_t Dim::size() const {
   int64_t total = 0;
+  bool over = false;
   for (const auto& segment : segments) {
     int64_t product = 1;
-    for (const auto& axis : segment) product *= axis.size;
-    total += product;
+    for (const auto& axis : segment) over |= __builtin_mul_overflow(product, axis.size, &product);
+    over |= __builtin_add_overflow(total, product, &total);
   }
+  if (over) fail("a dimension {} has more entries than 63 bits can count", describe());
   return total;
 }
 

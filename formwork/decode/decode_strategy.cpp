@@ -38,17 +38,12 @@ Decoder::Decoder(Model& model, const DecodeRequest& request) : model_(model), ct
     why_plain_ = "asked for";
   else
     fast_ = FastPath::make(model, options, why_plain_);
+  if (request.on_path) request.on_path(why_plain_);
   if (!fast_) state_ = model.make_state(ctx_, request.source, options);
   read(request.prompt);
 }
 
 Decoder::~Decoder() = default;
-
-std::string why_plain(const Model& model, const DecodeRequest& request) {
-  std::string reason;
-  FastPath::make(model, state_options(model, request), reason);
-  return reason;
-}
 
 void Decoder::read(const Tensor& ids) {
   logits_ = fast_ ? fast_->append(ids)

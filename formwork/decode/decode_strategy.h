@@ -15,6 +15,8 @@ struct DecodeRequest {
   std::optional<int64_t> stop;  // the token that ends a row; it is kept in the row's result
   // Told of each token as it is made; false ends the row. Strategies that go token by token call it.
   std::function<bool(int64_t row, int64_t token)> on_token = {};
+  // Told, before the first token is made, why the runtime is not used; empty where it is.
+  std::function<void(const std::string& why_plain)> on_path = {};
   uint64_t seed = 0;
   Record source = {};  // what an encoder-decoder reads: input_ids and attention_mask of its rows
   bool plain = false;  // leave the runtime's fast path alone
@@ -67,9 +69,6 @@ class Decoder {
   ModelState state_;  // where there is no fast path
   Tensor logits_;
 };
-
-// Why the runtime does not take this model; empty where it does.
-std::string why_plain(const Model& model, const DecodeRequest& request);
 
 // A strategy that chooses one token a row and step from what the model says, row by row independently.
 class TokenByToken : public DecodeStrategy {

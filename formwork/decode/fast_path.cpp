@@ -1,36 +1,10 @@
 #include "formwork/decode/fast_path.h"
 
+#include "formwork/interop/inventory_parameters.h"
 #include "formwork/runtime/session.h"
 
 namespace formwork {
 namespace {
-
-runtime::Dtype dtype_of(at::ScalarType type) {
-  switch (type) {
-    case at::kDouble:
-      return runtime::Dtype::float64;
-    case at::kFloat:
-      return runtime::Dtype::float32;
-    case at::kHalf:
-      return runtime::Dtype::float16;
-    case at::kBFloat16:
-      return runtime::Dtype::bfloat16;
-    case at::kLong:
-      return runtime::Dtype::int64;
-    case at::kInt:
-      return runtime::Dtype::int32;
-    case at::kShort:
-      return runtime::Dtype::int16;
-    case at::kChar:
-      return runtime::Dtype::int8;
-    case at::kByte:
-      return runtime::Dtype::uint8;
-    case at::kBool:
-      return runtime::Dtype::boolean;
-    default:
-      fail("the runtime reads no tensors of {}", c10::toString(type));
-  }
-}
 
 // Passes of up to so many tokens: enough to multiply at full speed, few enough to stay in the cache.
 constexpr int64_t kMostRows = 256;
@@ -52,13 +26,8 @@ std::vector<int64_t> list_of(const Tensor& ids) {
 
 FastPath::FastPath(const Model& model, const StateOptions& options) {
   require_float(model, options);
-  runtime::Tensors tensors;
-  for (const auto& param : model.inventory().params) {
-    if (!param.value.defined()) continue;
-    const auto& tensor = held_.emplace_back(param.value.detach().contiguous());
-    tensors[param.name] = {dtype_of(tensor.scalar_type()), tensor.sizes().vec(), tensor.const_data_ptr()};
-  }
-  model_ = std::make_unique<runtime::Model>(model.spec(), tensors);
+  held_ = values_of(model.inventory());
+  model_ = std::make_unique<runtime::Model>(model.spec(), held_);
   runtime::SessionOptions session;
   session.most_rows = kMostRows;
   session.state.rows = options.batch, session.state.capacity = options.capacity;

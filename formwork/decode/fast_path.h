@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "formwork/core/raw.h"
 #include "formwork/decode/decode_strategy.h"
 
 namespace formwork {
@@ -30,7 +31,7 @@ class FastPath {
 
  private:
   FastPath(const Model& model, const StateOptions& options);
-  std::vector<Tensor> held_;  // what the runtime reads
+  RawMap held_;  // what the runtime reads
   std::unique_ptr<runtime::Model> model_;
   std::unique_ptr<runtime::Session> session_;
 };

@@ -21,6 +21,13 @@ std::unique_ptr<Tokenizer> tokenizer_at(const fs::path& place) {
   return load_tokenizer(place.filename() == "tokenizer.json" ? folder_of(place) : place);
 }
 
+std::unique_ptr<Tokenizer> own_tokenizer(const Json& meta) {
+  const auto own = meta.find("tokenizer");
+  if (own == meta.end()) return nullptr;
+  if (own->is_string()) return tokenizer_at(own->get<std::string>());
+  return tokenizer_from_json(nlohmann::json::parse(own->dump()), "the model's tokenizer");
+}
+
 std::string chat_template_at(const fs::path& place) {
   return is_gguf(place) ? gguf_chat_template(place) : load_chat_template(folder_of(place));
 }

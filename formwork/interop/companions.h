@@ -5,12 +5,16 @@
 #include <memory>
 #include <string>
 
+#include "formwork/core/json.h"
 #include "formwork/text/tokenizer.h"
 
 namespace formwork {
 
 // Throws Error, naming the file, where there is none or a broken one.
 std::unique_ptr<Tokenizer> tokenizer_at(const std::filesystem::path& place);
+
+// That which a model's meta holds, or names by its place; null where it does neither.
+std::unique_ptr<Tokenizer> own_tokenizer(const Json& meta);
 
 // In Jinja; empty where there is none.
 std::string chat_template_at(const std::filesystem::path& place);

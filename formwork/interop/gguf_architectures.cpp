@@ -82,7 +82,10 @@ Json gated_layer(const Keys& keys, const Json& mixer, const char* activation) {
 }
 
 Json repeated(const Keys& keys, const Json& pattern) {
+  constexpr int64_t kMost = 100000;
   const int64_t blocks = keys.integer("block_count"), length = static_cast<int64_t>(pattern.size());
+  if (blocks < 0 || blocks > kMost)
+    fail("{}: metadata 'block_count': expected at most {} blocks, found {}", keys.where(), kMost, blocks);
   if (blocks % length == 0) return {{"repeat", blocks / length}, {"pattern", pattern}};
   Json list = Json::array();
   for (int64_t i = 0; i < blocks; ++i) list.push_back(pattern[static_cast<size_t>(i % length)]);

@@ -87,4 +87,14 @@ std::vector<GgufValue> GgufArray::values() const {
   return all;
 }
 
+std::vector<std::string_view> GgufArray::strings() const {
+  static const std::string checked = "a checked array";
+  if (kind_ != GgufKind::string) fail("expected an array of strings, found one of {}", gguf_kind_name(kind_));
+  GgufCursor in(bytes_, checked);
+  std::vector<std::string_view> all;
+  all.reserve(count_);
+  for (std::uint64_t i = 0; i < count_; ++i) all.push_back(in.string("a value"));
+  return all;
+}
+
 }  // namespace formwork

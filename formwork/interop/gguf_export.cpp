@@ -4,7 +4,7 @@
 
 #include "formwork/interop/gguf_architectures.h"
 #include "formwork/interop/gguf_form.h"
-#include "formwork/interop/gguf_tokenizer.h"
+#include "formwork/interop/gguf_tokenizer_writer.h"
 #include "formwork/interop/gguf_writer.h"
 #include "formwork/linear/linear_map.h"
 #include "formwork/linear/nested.h"

@@ -1,7 +1,9 @@
 #include "formwork/interop/gguf_file.h"
 
+#include <cstring>
+
 #include "formwork/core/error.h"
-#include "formwork/interop/safetensors_header.h"
+#include "formwork/interop/raw_layout.h"
 #include "formwork/kernels/cpu/ggml_block.h"
 
 namespace formwork {
@@ -56,9 +58,7 @@ std::string GgufFile::text(const std::string& key, std::optional<std::string> fa
 std::vector<std::string_view> GgufFile::strings(const std::string& key) const {
   const auto* array = std::get_if<GgufArray>(&must(key));
   if (!array || array->kind() != GgufKind::string) wrong_kind(path_, key, "an array of strings");
-  std::vector<std::string_view> all;
-  for (const auto& value : array->values()) all.push_back(std::get<std::string_view>(value));
-  return all;
+  return array->strings();
 }
 
 std::vector<int64_t> GgufFile::integers(const std::string& key) const {
@@ -91,40 +91,31 @@ const GgufTensor& GgufFile::info(const std::string& tensor) const {
        near.empty() ? "" : fmt::format("; the nearest is '{}'", escaped(near)));
 }
 
-at::Tensor GgufFile::view(const GgufTensor& tensor, std::vector<int64_t> shape, at::ScalarType dtype) const {
-  const auto options = at::TensorOptions().dtype(dtype);
-  if (tensor.bytes == 0) return at::empty(shape, options);
-  std::byte* data = file_->data() + header_.data_start + tensor.offset;
+Raw GgufFile::view(const GgufTensor& tensor, std::vector<int64_t> shape, Dtype dtype) const {
   // A smaller alignment than the element's is possible.
-  if (reinterpret_cast<uintptr_t>(data) % options.dtype().itemsize() != 0) {
-    auto copied = at::empty(shape, options);
-    std::memcpy(copied.data_ptr(), data, tensor.bytes);
-    return copied;
-  }
-  return at::from_blob(
-      data, shape, [file = file_](void*) {}, options);
+  return mapped_raw({dtype, std::move(shape), file_->data() + header_.data_start + tensor.offset, file_});
 }
 
-at::Tensor GgufFile::floats(const std::string& name) const {
+Raw GgufFile::floats(const std::string& name) const {
   const auto& tensor = info(name);
-  if (tensor.type->name == std::string_view("f32")) return view(tensor, tensor.shape, at::kFloat);
+  if (tensor.type->name == std::string_view("f32")) return view(tensor, tensor.shape, Dtype::float32);
   const auto* layout = find_ggml_layout(tensor.type->name);
   if (!layout) fail("{}: tensor '{}': type {} is not read", path_, name, tensor.type->name);
   const int64_t width = tensor.shape.empty() ? 1 : tensor.shape.back();
-  auto values = at::empty(tensor.shape, at::kFloat);
-  const auto raw = view(tensor, {static_cast<int64_t>(tensor.bytes)}, at::kByte);
-  const int64_t rows = width == 0 ? 0 : values.numel() / width;
-  ggml_decode({layout->type, rows, width, raw.const_data_ptr<uint8_t>()}, 0, rows,
-              values.mutable_data_ptr<float>());
-  return values;
+  auto values = new_raw(Dtype::float32, tensor.shape);
+  const auto raw = view(tensor, {static_cast<int64_t>(tensor.bytes)}, Dtype::uint8);
+  const int64_t rows = width == 0 ? 0 : values.raw.count() / width;
+  ggml_decode({layout->type, rows, width, static_cast<const uint8_t*>(raw.data)}, 0, rows,
+              reinterpret_cast<float*>(values.data));
+  return values.raw;
 }
 
-at::Tensor GgufFile::blocks(const std::string& name) const {
+Raw GgufFile::blocks(const std::string& name) const {
   const auto& tensor = info(name);
   if (tensor.shape.size() != 2)
     fail("{}: tensor '{}': expected a matrix, found [{}]", path_, name, fmt::join(tensor.shape, ", "));
   return view(tensor, {tensor.shape[0], tensor.shape[1] / tensor.type->values, tensor.type->bytes},
-              at::kByte);
+              Dtype::uint8);
 }
 
 }  // namespace formwork

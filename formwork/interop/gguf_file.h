@@ -1,7 +1,5 @@
-// An open GGUF file: typed metadata, and tensors as views of the mapped pages.
+// An open GGUF file: typed metadata, and tensors as views of the mapped pages. No LibTorch.
 #pragma once
-#include <ATen/core/Tensor.h>
-
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "formwork/core/file.h"
+#include "formwork/core/raw.h"
 #include "formwork/interop/gguf_header.h"
 
 namespace formwork {
@@ -33,14 +32,14 @@ class GgufFile {
   bool contains(const std::string& tensor) const { return header_.tensors.contains(tensor); }
   const GgufTensor& info(const std::string& tensor) const;
   // float32 values of the tensor's shape: a view where the file holds them so.
-  at::Tensor floats(const std::string& tensor) const;
+  Raw floats(const std::string& tensor) const;
   // A matrix in blocks as the file holds it, [out, blocks, bytes] uint8, a view.
-  at::Tensor blocks(const std::string& tensor) const;
+  Raw blocks(const std::string& tensor) const;
 
  private:
   const GgufValue* find(const std::string& key) const;
   const GgufValue& must(const std::string& key) const;
-  at::Tensor view(const GgufTensor& tensor, std::vector<int64_t> shape, at::ScalarType dtype) const;
+  Raw view(const GgufTensor& tensor, std::vector<int64_t> shape, Dtype dtype) const;
 
   std::string path_;
   std::shared_ptr<const MappedFile> file_;

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "formwork/interop/families/family.h"
 #include "formwork/interop/gguf_architectures.h"
+#include "formwork/interop/in_force.h"
 
 namespace formwork {
 namespace {

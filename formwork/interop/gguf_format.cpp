@@ -1,12 +1,14 @@
 // GGUF files as models: metadata become a Spec whose maps keep their matrices in the file's own blocks, and
-// parameters are views of the mapped file.
+// parameters are views of the mapped file. No LibTorch.
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
+#include <set>
 
-#include "formwork/core/random.h"
+#include "formwork/core/error.h"
 #include "formwork/interop/gguf_architectures.h"
 #include "formwork/interop/gguf_file.h"
 #include "formwork/interop/model_format.h"
-#include "formwork/interop/safetensors_header.h"
 #include "formwork/kernels/cpu/ggml_block.h"
 
 namespace formwork {
@@ -79,7 +81,7 @@ Json maps_of(const GgufFile& file, const std::string& architecture) {
   return maps.table();
 }
 
-class GgufModel final : public ForeignModel {
+class GgufModel final : public StoredModel {
  public:
   explicit GgufModel(const fs::path& path) : file_(path), architecture_(file_.text("general.architecture")) {}
 
@@ -96,18 +98,20 @@ class GgufModel final : public ForeignModel {
     return spec;
   }
 
-  TensorMap tensors(const Inventory& inventory) const override {
-    TensorMap tensors;
+  RawMap tensors(const std::function<Parameters()>& parameters) const override {
+    RawMap tensors;
     std::set<std::string> read = {"rope_freqs.weight"};
-    for (const auto& param : inventory.params) {
-      const auto dot = param.name.rfind('.');
-      const std::string path = param.name.substr(0, dot), suffix = param.name.substr(dot);
+    for (const auto& [ours, param] : parameters()) {
+      if (param.shared) continue;
+      const auto dot = ours.rfind('.');
+      const std::string path = ours.substr(0, dot), suffix = ours.substr(dot);
       if (suffix == ".inverse_frequency") {
-        tensors[param.name] = frequencies(inventory, param);
+        tensors[ours] = frequencies(param);
         continue;
       }
       const auto theirs = gguf_name(path) + (suffix == ".bias" ? ".bias" : ".weight");
-      tensors[param.name] = suffix == ".blocks" ? file_.blocks(theirs) : file_.floats(theirs);
+      tensors[ours] = suffix == ".blocks" ? file_.blocks(theirs) : file_.floats(theirs);
+      check_shape(theirs, tensors[ours].shape, param.shape());
       read.insert(theirs);
     }
     for (const auto& [name, tensor] : file_.header().tensors)
@@ -120,17 +124,33 @@ class GgufModel final : public ForeignModel {
   int64_t bytes() const override { return file_.bytes(); }
 
  private:
+  void check_shape(const std::string& theirs, const std::vector<int64_t>& found,
+                   const std::vector<int64_t>& expected) const {
+    if (found != expected)
+      fail("{}: tensor '{}': expected shape [{}], found [{}]", file_.path(), theirs,
+           fmt::join(expected, ", "), fmt::join(found, ", "));
+  }
+
   // Those of the Spec, divided by the factors that the file may hold.
-  Tensor frequencies(const Inventory& inventory, const Param& param) const {
-    auto value = at::zeros(param.value.sizes(), param.value.options().device(at::kCPU));
-    param.rule.init.fill(value, make_stream(inventory.seed, param.name));
+  Raw frequencies(const Parameter& param) const {
+    const Raw value = param.fixed();
     if (!file_.contains("rope_freqs.weight")) return value;
-    auto factors = file_.floats("rope_freqs.weight").flatten();
-    factors = gguf_interleaved(architecture_) ? factors.repeat_interleave(2) : factors.repeat({2});
-    if (factors.sizes() != value.sizes())
-      fail("{}: tensor 'rope_freqs.weight': expected {} factors, found {}", file_.path(), value.numel() / 2,
-           factors.numel() / 2);
-    return value / factors;
+    const auto factors = to_floats(file_.floats("rope_freqs.weight"), "rope_freqs.weight");
+    const auto count = static_cast<size_t>(value.count()), pairs = factors.size();
+    if (2 * pairs != count)
+      fail("{}: tensor 'rope_freqs.weight': expected {} factors, found {}", file_.path(), count / 2, pairs);
+    auto made = new_raw(value.dtype, value.shape);
+    const auto divide = [&]<class T>(const T* from) {
+      auto* to = reinterpret_cast<T*>(made.data);
+      const bool interleaved = gguf_interleaved(architecture_);
+      for (size_t i = 0; i < count; ++i) to[i] = from[i] / factors[interleaved ? i / 2 : i % pairs];
+    };
+    // Exactness tests build in double.
+    if (value.dtype == Dtype::float64)
+      divide(static_cast<const double*>(value.data));
+    else
+      divide(static_cast<const float*>(value.data));
+    return made.raw;
   }
 
   GgufFile file_;
@@ -146,7 +166,7 @@ class GgufFormat final : public ModelFormat {
   bool accepts(const fs::path& path) const override {
     return fs::is_regular_file(path) && path.extension() == ".gguf";
   }
-  std::unique_ptr<ForeignModel> open(const fs::path& path) const override {
+  std::unique_ptr<StoredModel> open(const fs::path& path) const override {
     return std::make_unique<GgufModel>(path);
   }
 };

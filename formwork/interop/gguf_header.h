@@ -49,6 +49,7 @@ class GgufArray {
   std::uint64_t size() const { return count_; }
   std::string_view bytes() const { return bytes_; }  // of the values, as the file holds them
   std::vector<GgufValue> values() const;
+  std::vector<std::string_view> strings() const;  // of an array of them
 
  private:
   GgufKind kind_;

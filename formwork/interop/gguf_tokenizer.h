@@ -1,11 +1,9 @@
-// The tokenizer inside a GGUF file, and one written into it.
+// The tokenizer inside a GGUF file.
 #pragma once
 #include <filesystem>
 #include <memory>
 #include <string>
 
-#include "formwork/core/tensor.h"
-#include "formwork/interop/gguf_writer.h"
 #include "formwork/text/tokenizer.h"
 
 namespace formwork {
@@ -19,10 +17,5 @@ std::string gguf_chat_template(const std::filesystem::path& path);
 // Writes what a GGUF file says about text as a Hugging Face folder says it: tokenizer.json, and
 // tokenizer_config.json with the special tokens and the chat template; nothing where it has no tokenizer.
 void unpack_gguf_tokenizer(const std::filesystem::path& path, const std::filesystem::path& folder);
-
-// Adds the tokenizer that a Spec's meta holds or names, and the chat template that came with it: the entries
-// of the GGUF file that it names, or arrays made from a tokenizer.json with byte-level BPE. Without a
-// tokenizer the file says so. What could not be written, in one line; empty: nothing.
-std::string add_tokenizer(const Json& meta, GgufWriter& writer);
 
 }  // namespace formwork

@@ -3,80 +3,15 @@
 #include "formwork/core/json_text.h"
 #include "formwork/interop/companions.h"
 #include "formwork/interop/families/family.h"
-#include "formwork/interop/model_format.h"
+#include "formwork/interop/hugging_face_format.h"
+#include "formwork/interop/in_force.h"
+#include "formwork/interop/inventory_parameters.h"
 #include "formwork/interop/sentence_transformers.h"
 
 namespace formwork {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What a Spec's meta remembers of where the model came from.
-constexpr const char* kMeta = "hugging_face";
-
-class HuggingFaceModel final : public ForeignModel {
- public:
-  explicit HuggingFaceModel(const fs::path& folder)
-      : sentence_(SentenceModules::read(folder)),
-        folder_(sentence_ ? folder / sentence_->transformer : folder),
-        config_(read_json<Json>(folder_ / "config.json"), (folder_ / "config.json").string()) {
-    config_.require("quantization_config", nullptr, "quantized checkpoints of others are not read");
-  }
-
-  Spec spec() const override {
-    auto spec = spec_of(config_);
-    if (sentence_) sentence_->apply(spec, folder_.string());
-    spec.meta[kMeta] = {{"config", config_.json()}};
-    if (sentence_) spec.meta[kMeta]["modules"] = sentence_->to_json();
-    return spec;
-  }
-
-  TensorMap tensors(const Inventory& inventory) const override {
-    const auto family = Registry<Family>::make(family_of(config_).name);
-    WeightRules rules(inventory);
-    family->rules(rules);
-    return import_weights(rules, read_safetensors(weights()), family->names(inventory.spec),
-                          folder_.string());
-  }
-
-  int64_t bytes() const override {
-    int64_t total = static_cast<int64_t>(fs::file_size(folder_ / "config.json"));
-    for (const auto& item : fs::directory_iterator(folder_))
-      if (item.path().extension() == ".safetensors") total += static_cast<int64_t>(item.file_size());
-    return total;
-  }
-
- private:
-  fs::path weights() const {
-    const bool other =
-        fs::exists(folder_ / "pytorch_model.bin") || fs::exists(folder_ / "pytorch_model.bin.index.json");
-    for (const char* name : {"model.safetensors.index.json", "model.safetensors"})
-      if (fs::exists(folder_ / name)) return folder_ / name;
-    if (other)
-      fail("{}: expected model.safetensors, found pytorch_model.bin; save it again with save_pretrained",
-           folder_.string());
-    return folder_;
-  }
-
-  std::optional<SentenceModules> sentence_;
-  fs::path folder_;
-  Config config_;
-};
-
-class HuggingFaceFormat final : public ModelFormat {
- public:
-  using Options = NoFamilyOptions;
-  explicit HuggingFaceFormat(const Options&) {}
-  bool accepts(const fs::path& path) const override {
-    return fs::is_directory(path) && (fs::exists(path / "config.json") || fs::exists(path / "modules.json"));
-  }
-  std::unique_ptr<ForeignModel> open(const fs::path& path) const override {
-    return std::make_unique<HuggingFaceModel>(path);
-  }
-};
-
-FORMWORK_PART(ModelFormat, HuggingFaceFormat, "hugging_face",
-              "a folder with config.json and safetensors, of transformers or sentence-transformers");
 
 // The model to be written. Sizes that its options leave to the width (0) are said in `sized`, by the axes
 // that have them, so that a config can state them.
@@ -150,7 +85,7 @@ Attempt try_family(const Wanted& wanted, const std::string& name) {
 // The family's own config where the model still is what it was read as; or the first family that can.
 std::pair<std::string, Json> find_config(const Inventory& inventory, const std::string& family) {
   const auto wanted = wanted_model(inventory);
-  const Json origin = inventory.spec.meta.value(kMeta, Json::object());
+  const Json origin = inventory.spec.meta.value(kHuggingFaceMeta, Json::object());
   const Json original = origin.value("config", Json());
   std::string first;
   const auto remember = [&](const std::string& name, const Attempt& attempt) {
@@ -204,12 +139,13 @@ void export_hugging_face(const Inventory& inventory, const fs::path& from, const
                          const HuggingFaceExport& options) {
   require_dense(inventory);
   auto [name, config] = find_config(inventory, options.family);
-  WeightRules rules(inventory);
+  const auto parameters = parameters_of(inventory);
+  WeightRules rules(parameters);
   Registry<Family>::make(name)->rules(rules);
-  auto tensors = export_weights(rules);
+  auto tensors = tensors_of(export_weights(rules, values_of(inventory)));
   for (auto& [key, tensor] : tensors)
     if (options.dtype && tensor.is_floating_point()) tensor = tensor.to(*options.dtype);
-  const Json modules = inventory.spec.meta.value(kMeta, Json::object()).value("modules", Json());
+  const Json modules = inventory.spec.meta.value(kHuggingFaceMeta, Json::object()).value("modules", Json());
   fs::create_directories(folder);
   write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
   write_atomically(folder / "config.json", with_dtype(std::move(config), tensors).dump(2) + "\n");

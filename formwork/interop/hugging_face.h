@@ -1,5 +1,5 @@
-// Folders of Hugging Face transformers (config.json beside safetensors, sharded or not) and of
-// sentence-transformers (modules.json), read and written. The families are in interop/families.
+// Folders of Hugging Face transformers and of sentence-transformers, written. Their reader is registered by
+// hugging_face_format.cpp; the families are in interop/families.
 #pragma once
 #include <filesystem>
 

@@ -39,7 +39,7 @@ uint64_t expected_bytes(const SafetensorsEntry& entry, const std::string& where)
   if (entry.shape.size() > kMaxRank) {
     fail("{}: {} dimensions, at most {} are possible", where, entry.shape.size(), kMaxRank);
   }
-  int64_t bytes = safetensors_dtypes()[rank].bytes;
+  int64_t bytes = dtype_bytes(safetensors_dtypes()[rank].dtype);
   bool empty = false;
   for (const int64_t size : entry.shape) {
     empty |= size == 0;
@@ -128,11 +128,25 @@ std::string metadata_json(const std::map<std::string, std::string>& metadata, co
 }  // namespace
 
 const std::vector<SafetensorsDtype>& safetensors_dtypes() {
-  static const std::vector<SafetensorsDtype> all{
-      {"BOOL", 1},    {"U8", 1},          {"I8", 1},          {"F8_E5M2", 1}, {"F8_E4M3", 1},
-      {"F8_E8M0", 1}, {"F8_E4M3FNUZ", 1}, {"F8_E5M2FNUZ", 1}, {"I16", 2},     {"U16", 2},
-      {"F16", 2},     {"BF16", 2},        {"I32", 4},         {"U32", 4},     {"F32", 4},
-      {"C64", 8},     {"F64", 8},         {"I64", 8},         {"U64", 8}};
+  static const std::vector<SafetensorsDtype> all{{"BOOL", Dtype::boolean},
+                                                 {"U8", Dtype::uint8},
+                                                 {"I8", Dtype::int8},
+                                                 {"F8_E5M2", Dtype::float8_e5m2},
+                                                 {"F8_E4M3", Dtype::float8_e4m3fn},
+                                                 {"F8_E8M0", Dtype::float8_e8m0fnu},
+                                                 {"F8_E4M3FNUZ", Dtype::float8_e4m3fnuz},
+                                                 {"F8_E5M2FNUZ", Dtype::float8_e5m2fnuz},
+                                                 {"I16", Dtype::int16},
+                                                 {"U16", Dtype::uint16},
+                                                 {"F16", Dtype::float16},
+                                                 {"BF16", Dtype::bfloat16},
+                                                 {"I32", Dtype::int32},
+                                                 {"U32", Dtype::uint32},
+                                                 {"F32", Dtype::float32},
+                                                 {"C64", Dtype::complex64},
+                                                 {"F64", Dtype::float64},
+                                                 {"I64", Dtype::int64},
+                                                 {"U64", Dtype::uint64}};
   return all;
 }
 

@@ -7,11 +7,13 @@
 #include <string_view>
 #include <vector>
 
+#include "formwork/core/raw.h"
+
 namespace formwork {
 
 struct SafetensorsDtype {
   const char* name;
-  int64_t bytes;  // of one element
+  Dtype dtype;
 };
 
 // The known element types in the format's own order: narrow before wide.

@@ -83,6 +83,12 @@ std::vector<std::string> SafetensorsShards::names() const {
   return names;
 }
 
+RawMap SafetensorsShards::tensors() const {
+  RawMap tensors;
+  for (const auto& [name, file] : homes_) tensors.emplace(name, shards_.at(file).tensor(name));
+  return tensors;
+}
+
 const SafetensorsFile& SafetensorsShards::shard(const std::string& name) const {
   const auto found = homes_.find(name);
   if (found != homes_.end()) return shards_.at(found->second);

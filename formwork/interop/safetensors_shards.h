@@ -1,11 +1,12 @@
-// Models in several safetensors files, joined by an index: {"weight_map": {tensor name: file name}}.
+// Models in several safetensors files, joined by an index: {"weight_map": {tensor name: file name}}. No
+// LibTorch.
 #pragma once
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "formwork/interop/safetensors.h"
+#include "formwork/interop/safetensors_file.h"
 
 namespace formwork {
 
@@ -19,12 +20,8 @@ class SafetensorsShards {
 
   std::vector<std::string> names() const;  // sorted
   bool contains(const std::string& name) const { return homes_.contains(name); }
-  at::ScalarType dtype(const std::string& name) const { return shard(name).dtype(name); }
-  const std::vector<int64_t>& shape(const std::string& name) const { return shard(name).shape(name); }
-  at::Tensor tensor(const std::string& name) const {
-    return shard(name).tensor(name);
-  }  // see SafetensorsFile
-  at::Tensor copy(const std::string& name) const { return shard(name).copy(name); }
+  Raw tensor(const std::string& name) const { return shard(name).tensor(name); }  // see SafetensorsFile
+  RawMap tensors() const;
   // Of all shards together; where they differ, the first file by name holds.
   std::map<std::string, std::string> metadata() const;
 

@@ -4,7 +4,7 @@
 
 #include "formwork/core/file.h"
 #include "formwork/interop/companions.h"
-#include "formwork/interop/model_format.h"
+#include "formwork/interop/inventory_parameters.h"
 
 namespace formwork {
 
@@ -79,52 +79,18 @@ void save_model(const Model& model, const std::string& folder) {
   write_atomically(folder + "/formwork.json", spec.to_json().dump(2) + "\n");
 }
 
-namespace {
-
-namespace fs = std::filesystem;
-
-bool is_ours(const std::string& path) { return fs::exists(path + "/formwork.json"); }
-
-void name_tokenizer(Spec& spec, const std::string& path) {
-  const auto file = fs::path(path) / "tokenizer.json";
-  if (!spec.meta.contains("tokenizer") && fs::exists(file)) spec.meta["tokenizer"] = file.string();
-}
-
-// What is at `path`: a model of others, or null for one of ours. Where neither is, it counts as ours, whose
-// reader says what is missing.
-std::unique_ptr<ForeignModel> open_other(const std::string& path) {
-  return is_ours(path) ? nullptr : open_foreign_model(path);
-}
-
-Spec spec_of_folder(const std::string& path, const ForeignModel* other) {
-  auto spec = other ? other->spec() : Spec::from_file(path + "/formwork.json");
-  name_tokenizer(spec, path);
-  return spec;
-}
-
-}  // namespace
-
-bool holds_model(const std::string& path) {
-  return is_ours(path) ? fs::exists(path + "/model.safetensors") : open_foreign_model(path) != nullptr;
-}
-
-Spec read_spec(const std::string& path) { return spec_of_folder(path, open_other(path).get()); }
+Spec read_spec(const std::string& path) { return spec_of_model(*open_model(path), path); }
 
 std::shared_ptr<Model> load_model(const std::string& path, std::optional<at::ScalarType> dtype) {
-  const auto other = open_other(path);
-  auto model =
-      build_model(spec_of_folder(path, other.get()), 0, dtype.value_or(at::kFloat), /*allocate=*/false);
-  auto tensors = other ? other->tensors(model->inventory()) : read_safetensors(path);
+  const auto stored = open_model(path);
+  auto model = build_model(spec_of_model(*stored, path), 0, dtype.value_or(at::kFloat), /*allocate=*/false);
+  auto tensors = tensors_of(stored->tensors([&] { return parameters_of(model->inventory()); }));
   for (auto& [name, tensor] : tensors)
     if (dtype && tensor.is_floating_point()) tensor = tensor.to(*dtype);
   load_tensors(*model, tensors, path);
   return model;
 }
 
-int64_t bytes_on_disk(const std::string& path) {
-  if (const auto other = open_other(path)) return other->bytes();
-  return static_cast<int64_t>(fs::file_size(path + "/model.safetensors") +
-                              fs::file_size(path + "/formwork.json"));
-}
+int64_t bytes_on_disk(const std::string& path) { return open_model(path)->bytes(); }
 
 }  // namespace formwork

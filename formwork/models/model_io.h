@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "formwork/interop/model_format.h"
 #include "formwork/interop/safetensors.h"
 #include "formwork/models/model.h"
 
@@ -20,8 +21,6 @@ void load_tensors(Model& model, const TensorMap& tensors, const std::string& whe
 // A tokenizer that the Spec's meta names by its file is copied beside the model.
 void save_model(const Model& model, const std::string& folder);
 
-// Whether there is a model with weights at `path`.
-bool holds_model(const std::string& path);
 // The Spec of the model at `path`. A tokenizer.json beside it is named in meta, unless that holds one.
 Spec read_spec(const std::string& path);
 // Weights stay views of the mapped file where nothing is computed; `dtype` casts the floating-point ones.

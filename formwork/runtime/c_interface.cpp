@@ -2,13 +2,13 @@
 #include <cstring>
 
 #include "formwork/kernels/cpu/parallel.h"
-#include "formwork/runtime/folder.h"
 #include "formwork/runtime/formwork.h"
+#include "formwork/runtime/model_file.h"
 #include "formwork/runtime/sampler.h"
 #include "formwork/runtime/session.h"
 
 struct formwork_model {
-  formwork::runtime::Folder folder;
+  formwork::runtime::ModelFile file;
 };
 
 struct formwork_sequence {
@@ -37,7 +37,7 @@ T guarded(T failed, const Work& work) {
 }
 
 const formwork::Tokenizer& tokenizer_of(const formwork_model* model) {
-  const auto* tokenizer = model->folder.tokenizer();
+  const auto* tokenizer = model->file.tokenizer();
   if (!tokenizer) formwork::fail("this model has no tokenizer; give it token ids");
   return *tokenizer;
 }
@@ -63,12 +63,12 @@ void formwork_set_threads(int64_t threads) { formwork::set_parallel_threads(thre
 
 formwork_model* formwork_load(const char* path) {
   return guarded<formwork_model*>(nullptr,
-                                  [&] { return new formwork_model{formwork::runtime::Folder(path)}; });
+                                  [&] { return new formwork_model{formwork::runtime::ModelFile(path)}; });
 }
 
 void formwork_free_model(formwork_model* model) { delete model; }
 
-int64_t formwork_vocab(const formwork_model* model) { return model->folder.model().outputs(); }
+int64_t formwork_vocab(const formwork_model* model) { return model->file.model().outputs(); }
 
 int64_t formwork_tokenize(const formwork_model* model, const char* text, size_t bytes, int64_t* ids,
                           int64_t room) {
@@ -98,7 +98,7 @@ formwork_sequence* formwork_start(const formwork_model* model, formwork_cache ca
     formwork::runtime::SessionOptions options;
     options.state.cache = static_cast<formwork::CacheType>(cache);
     options.state.capacity = capacity;
-    return new formwork_sequence{formwork::runtime::Session(model->folder.model(), options), {}};
+    return new formwork_sequence{formwork::runtime::Session(model->file.model(), options), {}};
   });
 }
 

@@ -1,4 +1,4 @@
-/* Formwork's runtime from C: load a model folder, turn text into tokens, append them, sample.
+/* Formwork's runtime from C: load a model, turn text into tokens, append them, sample.
  *
  * Functions that can fail return NULL or -1; formwork_error() then says why, in one line. A model may be
  * shared by threads; a sequence belongs to one at a time.
@@ -31,10 +31,11 @@ formwork_sampling formwork_greedy(void);
 /* Of the last call of this thread that failed; valid until its next one. */
 const char* formwork_error(void);
 
-/* Threads that all models of the process use; to be called before the first is run. */
+/* Threads that all models of the process use; to be called before the first is loaded. */
 void formwork_set_threads(int64_t threads);
 
-/* `path`: a folder with formwork.json and model.safetensors, which stay mapped. */
+/* `path`: a folder of Formwork's (formwork.json, model.safetensors), one of Hugging Face's (config.json and
+ * safetensors, also in shards) or a .gguf file. Weights stay mapped; the file must stay as it is. */
 formwork_model* formwork_load(const char* path);
 void formwork_free_model(formwork_model* model);
 int64_t formwork_vocab(const formwork_model* model);

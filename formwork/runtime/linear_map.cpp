@@ -3,9 +3,9 @@
 namespace formwork::runtime {
 namespace {
 
-std::vector<int64_t> bias_shape(const Need& need) {
-  if (need.banks > 0) return {need.banks, need.out.size()};
-  return {need.out.size()};
+std::vector<Dim> bias_shape(const Need& need) {
+  if (need.banks > 0) return {Dim::plain(need.banks), need.out};
+  return {need.out};
 }
 
 std::unique_ptr<LinearMap> make_from(const Scope& scope, const std::string& name, Need need,

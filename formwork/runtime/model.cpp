@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "formwork/runtime/zeros.h"
+
 namespace formwork::runtime {
 namespace {
 
@@ -15,10 +17,19 @@ DecoderOptions decoder_options(const Spec& spec, const Scope& root) {
 
 }  // namespace
 
-Model::Model(const Spec& spec, const Tensors& tensors) {
-  Source source{spec, tensors, {}, converted_};
+Model::Model(const Spec& spec, const RawMap& tensors) { build({spec, tensors, kept_}); }
+
+Parameters Model::parameters(const Spec& spec) {
+  Parameters asked;
+  Zeros zeros;
+  Model model;
+  model.build({spec, {}, model.kept_, &asked, &zeros});
+  return asked;
+}
+
+void Model::build(Source source) {
   Scope root(source, "");
-  const auto options = decoder_options(spec, root);
+  const auto options = decoder_options(source.spec, root);
   root.in = root.out = root.global_axis("residual", options.width);
   scale_ = options.stem_scale;
   width_ = widest_ = root.in.size;

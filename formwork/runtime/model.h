@@ -1,7 +1,6 @@
 // A decoder that the runtime can run: built from its Spec and named tensors, without LibTorch. The tensors
 // stay where they are and must outlive the model.
 #pragma once
-#include <deque>
 #include <string>
 #include <vector>
 
@@ -16,7 +15,10 @@ class Model {
  public:
   // Throws Error that names the path and the part where one has no runtime form, and where tensors do not
   // fit.
-  Model(const Spec& spec, const Tensors& tensors);
+  Model(const Spec& spec, const RawMap& tensors);
+
+  // The tensors that a model of this Spec wants, as its parts ask for them. Throws as the constructor does.
+  static Parameters parameters(const Spec& spec);
 
   int64_t vocab() const { return embedding_->outputs(); }
   int64_t outputs() const { return head_->width(); }  // logits of a token
@@ -33,7 +35,10 @@ class Model {
   void look_up(Pass& pass, float* x) const;
   void embed(Pass& pass, Stream& stream) const;
 
-  std::deque<std::vector<float>> converted_;
+  Model() = default;
+  void build(Source source);
+
+  Kept kept_;
   double scale_ = 1;
   int64_t width_ = 0, widest_ = 0;
   std::unique_ptr<LinearMap> embedding_, project_;

@@ -7,19 +7,42 @@
 #include <vector>
 
 #include "formwork/core/axis.h"
+#include "formwork/core/raw.h"
 #include "formwork/core/spec.h"
-#include "formwork/runtime/raw.h"
+#include "formwork/interop/parameters.h"
 
 namespace formwork::runtime {
 
 class LinearMap;
 
-// What a model is made from, and what it had to convert.
+class Zeros;
+
+// What a model keeps beside the tensors that it is given: those in another type, and those put together.
+struct Kept {
+  std::deque<std::vector<float>> converted;
+  std::deque<Raw> joined;
+};
+
+// What a model is made from. Where `asked` is not null, there are no tensors: what the parts ask for is
+// written there, and they read zeros.
 struct Source {
   const Spec& spec;
-  const Tensors& tensors;
+  const RawMap& tensors;
+  Kept& kept;
+  Parameters* asked = nullptr;
+  Zeros* zeros = nullptr;
   std::map<std::string, int64_t> axes = {};
-  std::deque<std::vector<float>>& converted;
+};
+
+// The dimensions of a tensor, by their axes or by their sizes alone.
+struct Shape {
+  std::vector<Dim> dims;
+
+  Shape(std::vector<Dim> dims) : dims(std::move(dims)) {}
+  Shape(const std::vector<int64_t>& sizes) {
+    for (const int64_t size : sizes) dims.push_back(Dim::plain(size));
+  }
+  Shape(std::initializer_list<int64_t> sizes) : Shape(std::vector<int64_t>(sizes)) {}
 };
 
 class Scope {
@@ -43,14 +66,22 @@ class Scope {
   // One that an earlier part named.
   Axis known_axis(const std::string& name) const { return global_axis(name, source_->axes.at(name)); }
 
-  // The tensor of that name, or of the one that it shares with; of this shape.
-  const Raw& tensor(const std::string& suffix, const std::vector<int64_t>& shape) const;
-  // The same in float32; it is copied where it is stored otherwise.
-  const float* floats(const std::string& suffix, const std::vector<int64_t>& shape) const;
+  // The tensor of that name, or of the one that it shares with; of this shape, and perhaps in pieces.
+  Raw tensor(const std::string& suffix, const Shape& shape) const;
+  // Its values, in one piece and of this type.
+  const void* values(const std::string& suffix, const Shape& shape, Dtype dtype) const;
+  // Its values in float32; they are copied where they are stored otherwise.
+  const float* floats(const std::string& suffix, const Shape& shape) const;
+  // The same of a tensor that follows from the options, so that files of others need not have it.
+  const float* fixed(const std::string& suffix, const Shape& shape, const std::vector<float>& initial) const;
   // Memory that lives as long as the model.
   std::vector<float>& keep(std::vector<float> values) const;
 
  private:
+  Raw asked(const std::string& full, Shape shape, Dtype dtype) const;
+  Raw found(const std::string& full, const Shape& shape) const;
+  Raw get(const std::string& suffix, const Shape& shape, Dtype dtype) const;
+
   Source* source_;
   std::string path_;
 };

@@ -4,8 +4,8 @@
 #include "formwork/core/file.h"
 #include "formwork/data/embedded_text.h"
 #include "formwork/interop/companions.h"
-#include "formwork/text/models/bpe_trainer.h"
 #include "formwork/text/byte_tokenizer.h"
+#include "formwork/text/models/bpe_trainer.h"
 
 namespace formwork {
 namespace {
@@ -29,10 +29,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind, int64_t vocab
 std::shared_ptr<const Tokenizer> find_tokenizer(Json& meta, const std::string& kind, int64_t vocab,
                                                 const std::function<std::string()>& train,
                                                 const std::vector<std::string>& special) {
-  if (const auto own = meta.find("tokenizer"); own != meta.end() && own->is_string())
-    return tokenizer_at(own->get<std::string>());
-  if (meta.contains("tokenizer"))
-    return tokenizer_from_json(nlohmann::json::parse(meta["tokenizer"].dump()), "the model's tokenizer");
+  if (auto own = own_tokenizer(meta)) return own;
   if (meta.contains("symbols"))
     fail("expected a model of text, found one whose tokens are {} symbols of a generated task",
          meta["symbols"].size());

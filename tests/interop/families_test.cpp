@@ -4,6 +4,7 @@
 #include "formwork/core/file.h"
 #include "formwork/interop/families/family.h"
 #include "formwork/interop/hugging_face.h"
+#include "formwork/interop/in_force.h"
 #include "formwork/models/model_io.h"
 #include "interop/temporary_folder.h"
 
@@ -51,7 +52,7 @@ TEST(Families, RefuseWhatTheyDoNotUnderstand) {
 TEST(Families, OfAnUnknownTypeTheNearestIsNamedAndWhatDiffers) {
   expect_part(
       refused({{"model_type", "llama4"}, {"novel", 3}}),
-      "model_type 'llama4' is not known; the nearest is 'llama', of which this differs: it: key 'novel'");
+      "model_type 'llama4' is not known; the nearest is 'llama', which does not take it: key 'novel'");
   expect_part(refused({{"model_type", "smoothie"}}), "which knows every key of this config");
   expect_part(refused({{"model_type", nullptr}}), "'model_type' is missing");
 }

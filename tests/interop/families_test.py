@@ -2,8 +2,9 @@
 
     families_test.py PROGRAM [NAME...]
 
-For each model of family_zoo.py: logits of a padded batch in float32 (1e-4) and float64 (1e-9), 64 greedy tokens, and
-a folder that `formwork export` wrote, loaded by transformers again. The float64 reference is transformers with
+For each model of family_zoo.py: logits of a padded batch in float32 (1e-4) and float64 (1e-9), 64 greedy tokens (of
+decoders also by formwork-run, which lies beside PROGRAM and refuses what is no decoder), and a folder that `formwork
+export` wrote, loaded by transformers again. The float64 reference is transformers with
 everything in double: its code casts norms, softmax and rotary angles to float32 on purpose, so those names mean
 double while it runs. And the sentence embeddings of all-MiniLM-L6-v2, where that model is at hand.
 
@@ -33,6 +34,7 @@ transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 torch.set_num_threads(1)
 PROGRAM = sys.argv[1]
+RUNTIME = str(pathlib.Path(PROGRAM).with_name("formwork-run"))
 IMPORTED = ("gpt2", "mixtral", "t5", "modernbert_masked")  # the kinds of weight rules; the others are read as they are
 TOKENS, PROMPT = 64, [17, 40, 5, 61, 33, 8, 72, 20, 54, 11]
 
@@ -41,15 +43,21 @@ class Run:
     """The program, started; `output` waits for it. Starting it costs more than these models do, so several run beside
     each other and beside the reference."""
 
-    def __init__(self, *words):
+    def __init__(self, *words, program=PROGRAM):
         self.words = [str(word) for word in words]
-        self.process = subprocess.Popen([PROGRAM, *self.words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([program, *self.words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def output(self):
         out, error = self.process.communicate()
         if self.process.returncode:
-            raise AssertionError(f"formwork {' '.join(self.words)}: exit {self.process.returncode}: {error.strip()}")
+            raise AssertionError(f"{' '.join(self.process.args)}: exit {self.process.returncode}: {error.strip()}")
         return out
+
+    def refusal(self):
+        """What stands in the one line of a run that must fail."""
+        _, error = self.process.communicate()
+        assert self.process.returncode == 2 and error.count("\n") == 1, f"exit {self.process.returncode}: {error}"
+        return error
 
 
 class Forward(Run):
@@ -144,7 +152,7 @@ def save_inputs(inputs, work):
     save_file({key: value.contiguous() for key, value in inputs.items()}, work / "in.safetensors")
 
 
-def check_generation(model, run):
+def check_generation(model, run, in_runtime):
     config = model.generation_config
     config.eos_token_id = config.forced_eos_token_id = config.bad_words_ids = None
     prompt = torch.tensor([PROMPT])
@@ -153,6 +161,9 @@ def check_generation(model, run):
     made = made[1:] if model.config.is_encoder_decoder else made[len(PROMPT):]
     found = list(map(int, run.output().split()))
     assert len(found) == TOKENS and found == made.tolist(), f"greedy tokens differ:\n{made.tolist()}\n{found}"
+    if not model.config.is_encoder_decoder:
+        shipped = list(map(int, in_runtime.output().split(",")))
+        assert shipped == found, f"greedy tokens of formwork-run differ:\n{found}\n{shipped}"
     return len(set(found))
 
 
@@ -175,6 +186,7 @@ def check(name):
         bring = Run("import", folder, "--out", work / "imported") if name in IMPORTED else None
         ids = ",".join(map(str, PROMPT))
         generate = Run("generate", folder, "--ids", ids, "--tokens", TOKENS) if model.can_generate() else None
+        in_runtime = Run(folder, "--ids", ids, "--tokens", TOKENS, program=RUNTIME)
 
         logits, real = reference(name, model, inputs)
         assert logits[real].std() > 0.03, f"the logits say little: deviation {logits[real].std()}"
@@ -186,7 +198,10 @@ def check(name):
             exact, _ = reference(name, wide, inputs)
         double_gap = gap(double.result(), exact, real)
         assert double_gap < 1e-9, f"float64: logits differ by {double_gap}"
-        kinds = check_generation(model, generate) if generate else "-"
+        kinds = check_generation(model, generate, in_runtime) if generate else "-"
+        if not generate or model.config.is_encoder_decoder:
+            refusal = in_runtime.refusal()
+            assert "has no runtime form; those that have: decoder" in refusal, refusal
         export.output()
         check_export(name, model, inputs, logits, real, work / "exported")
         if bring:

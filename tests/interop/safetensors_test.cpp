@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "formwork/interop/raw_tensor.h"
 #include "formwork/interop/safetensors_shards.h"
 #include "interop/safetensors_bytes.h"
 #include "interop/temporary_folder.h"
@@ -55,11 +56,13 @@ TEST(Safetensors, EveryDtypeOfTheFormatHasATensorTypeOfItsSize) {
   for (const auto& dtype : safetensors_dtypes()) {
     TemporaryFolder folder;
     const std::string header = fmt::format(R"({{"a":{{"dtype":"{}","shape":[2],"data_offsets":[0,{}]}}}})",
-                                           dtype.name, 2 * dtype.bytes);
-    write_atomically(folder / "a", safetensors_bytes(header, static_cast<size_t>(2 * dtype.bytes)));
+                                           dtype.name, 2 * dtype_bytes(dtype.dtype));
+    write_atomically(folder / "a",
+                     safetensors_bytes(header, static_cast<size_t>(2 * dtype_bytes(dtype.dtype))));
     const SafetensorsFile file(folder / "a");
-    EXPECT_EQ(file.tensor("a").element_size(), dtype.bytes) << dtype.name;
-    EXPECT_EQ(safetensors_dtype_name(file.dtype("a")), dtype.name);
+    const auto tensor = tensor_of(file.tensor("a"));
+    EXPECT_EQ(tensor.element_size(), dtype_bytes(dtype.dtype)) << dtype.name;
+    EXPECT_EQ(safetensors_dtype_name(tensor.scalar_type()), dtype.name);
   }
 }
 
@@ -70,8 +73,8 @@ TEST(Safetensors, WritesAndReadsBackEveryTensorAndTheMetadata) {
   expect_same(read_safetensors(folder / "a.safetensors"), tensors);
   const SafetensorsFile file(folder / "a.safetensors");
   EXPECT_EQ(file.metadata(), (std::map<std::string, std::string>{{"format", "pt"}, {"\u00e9", "\"\t"}}));
-  EXPECT_EQ(file.dtype("w.BF16"), at::kBFloat16);
-  EXPECT_EQ(file.shape("strided"), (std::vector<int64_t>{3, 4}));
+  EXPECT_EQ(file.tensor("w.BF16").dtype, Dtype::bfloat16);
+  EXPECT_EQ(file.tensor("strided").shape, (std::vector<int64_t>{3, 4}));
   EXPECT_EQ(file.names().size(), tensors.size());
 }
 
@@ -82,7 +85,7 @@ TEST(Safetensors, EqualInputGivesEqualBytesAndAlignedData) {
   EXPECT_EQ(read_file(folder / "a"), read_file(folder / "b"));
   const SafetensorsFile file(folder / "a");
   for (const auto& name : file.names()) {
-    const auto tensor = file.tensor(name);
+    const auto tensor = tensor_of(file.tensor(name));
     const auto address = reinterpret_cast<uintptr_t>(tensor.const_data_ptr());
     EXPECT_EQ(address % static_cast<uintptr_t>(tensor.element_size()), 0u) << name;
   }
@@ -91,19 +94,17 @@ TEST(Safetensors, EqualInputGivesEqualBytesAndAlignedData) {
 TEST(Safetensors, ViewsShareThePagesOutliveTheFileAndNeverChangeIt) {
   TemporaryFolder folder;
   write_safetensors(folder / "a", {{"w", at::zeros({4})}});
-  at::Tensor first, second, copied;
+  at::Tensor first, second;
   {
     const SafetensorsFile file(folder / "a");
-    first = file.tensor("w");
-    second = file.tensor("w");
-    copied = file.copy("w");
+    first = tensor_of(file.tensor("w"));
+    second = tensor_of(file.tensor("w"));
   }
   EXPECT_EQ(first.const_data_ptr(), second.const_data_ptr());
   write_safetensors(folder / "a", {{"w", at::ones({4})}});  // the old file lives on in the mapping
   first.add_(3);
   EXPECT_TRUE(second.equal(at::full({4}, 3.0f)));
-  EXPECT_TRUE(copied.equal(at::zeros({4})));
-  EXPECT_TRUE(SafetensorsFile(folder / "a").tensor("w").equal(at::ones({4})));
+  EXPECT_TRUE(tensor_of(SafetensorsFile(folder / "a").tensor("w")).equal(at::ones({4})));
 }
 
 TEST(Safetensors, MisalignedDataIsCopied) {
@@ -114,7 +115,7 @@ TEST(Safetensors, MisalignedDataIsCopied) {
   const float value = 1.5f;
   std::memcpy(bytes.data() + bytes.size() - 4, &value, 4);
   write_atomically(folder / "a", bytes);
-  const auto tensor = SafetensorsFile(folder / "a").tensor("b");
+  const auto tensor = tensor_of(SafetensorsFile(folder / "a").tensor("b"));
   EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 4, 0u);
   EXPECT_EQ(tensor.item<float>(), value);
 }
@@ -179,7 +180,7 @@ TEST_F(Shards, AreJoinedByIndexFromFileOrFolder) {
   for (const auto& path : {index_, folder_.path()}) {
     const SafetensorsShards shards(path);
     EXPECT_EQ(shards.names(), (std::vector<std::string>{"a", "b", "c"}));
-    EXPECT_TRUE(shards.tensor("c").equal(at::full({3}, 2.0)));
+    EXPECT_TRUE(tensor_of(shards.tensor("c")).equal(at::full({3}, 2.0)));
     EXPECT_EQ(shards.metadata().at("format"), "pt");
     EXPECT_NE(error_of([&] { shards.tensor("d"); }).find("no tensor 'd'"), std::string::npos);
   }

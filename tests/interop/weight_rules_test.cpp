@@ -4,16 +4,25 @@
 #include <gtest/gtest.h>
 
 #include "formwork/interop/families/family.h"
+#include "formwork/interop/inventory_parameters.h"
+#include "formwork/interop/raw_tensor.h"
+#include "formwork/interop/safetensors.h"
 #include "formwork/models/model.h"
 #include "interop/temporary_folder.h"
 
 namespace formwork {
 namespace {
 
+Tensor joined(const WeightOp& op, const std::vector<Tensor>& theirs) {
+  std::vector<Raw> raws;
+  for (const auto& tensor : theirs) raws.push_back(raw_of(tensor));
+  return tensor_of(op.join(raws));
+}
+
 void expect_undone(const WeightOp& op, const std::vector<Tensor>& theirs) {
-  const auto back = op.split(op.join(theirs));
+  const auto back = op.split(raw_of(joined(op, theirs)));
   ASSERT_EQ(back.size(), theirs.size());
-  for (size_t i = 0; i < theirs.size(); ++i) EXPECT_TRUE(at::equal(back[i], theirs[i])) << i;
+  for (size_t i = 0; i < theirs.size(); ++i) EXPECT_TRUE(at::equal(tensor_of(back[i]), theirs[i])) << i;
 }
 
 TEST(WeightOps, AreUndoneBitForBit) {
@@ -32,18 +41,18 @@ TEST(WeightOps, AreUndoneBitForBit) {
 
 TEST(WeightOps, SayWhatTheyDo) {
   const auto a = at::randn({4, 3}), b = at::randn({2, 3});
-  EXPECT_TRUE(at::equal(weight_op::transposed().join({a}), a.t()));
-  EXPECT_TRUE(at::equal(weight_op::concatenated({4, 2}).join({a, b}).narrow(0, 4, 2), b));
-  EXPECT_TRUE(at::equal(weight_op::without_first_rows(1).join({a}), a.narrow(0, 1, 3)));
-  EXPECT_TRUE(at::equal(weight_op::stacked(2, 1, weight_op::same()).join({b, b + 1})[1], b + 1));
+  EXPECT_TRUE(at::equal(joined(weight_op::transposed(), {a}), a.t()));
+  EXPECT_TRUE(at::equal(joined(weight_op::concatenated({4, 2}), {a, b}).narrow(0, 4, 2), b));
+  EXPECT_TRUE(at::equal(joined(weight_op::without_first_rows(1), {a}), a.narrow(0, 1, 3)));
+  EXPECT_TRUE(at::equal(joined(weight_op::stacked(2, 1, weight_op::same()), {b, b + 1})[1], b + 1));
   // q, k, v of head 0, then of head 1: all queries come first.
-  const auto theirs = at::arange(12), ours = weight_op::interleaved_heads(2, 2).join({theirs});
+  const auto theirs = at::arange(12), ours = joined(weight_op::interleaved_heads(2, 2), {theirs});
   EXPECT_TRUE(at::equal(ours, at::tensor({0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11}, at::kLong)));
 }
 
 TEST(WeightOps, ViewsCopyNothing) {
   const auto table = at::randn({6, 3});
-  const auto cut = weight_op::without_first_rows(2).join({table});
+  const auto cut = joined(weight_op::without_first_rows(2), {table});
   EXPECT_EQ(cut.const_data_ptr<float>(), table.const_data_ptr<float>() + 6);
 }
 
@@ -55,13 +64,16 @@ class LlamaWeights : public testing::Test {
         "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
         "intermediate_size": 12, "rms_norm_eps": 1e-5})");
     model_ = build_model(spec_of(Config(config_, "config.json")), 3);
-    rules_ = std::make_unique<WeightRules>(model_->inventory());
+    parameters_ = parameters_of(model_->inventory());
+    rules_ = std::make_unique<WeightRules>(parameters_);
     family_ = Registry<Family>::make("llama");
     family_->rules(*rules_);
-    theirs_ = export_weights(*rules_);
+    theirs_ = tensors_of(export_weights(*rules_, values_of(model_->inventory())));
   }
   TensorMap read(const TensorMap& theirs) const {
-    return import_weights(*rules_, theirs, family_->names(model_->spec()), "folder");
+    RawMap raws;
+    for (const auto& [name, tensor] : theirs) raws[name] = raw_of(tensor);
+    return tensors_of(import_weights(*rules_, raws, family_->names(), "folder"));
   }
   std::string error_with(const std::function<void(TensorMap&)>& edit) const {
     auto theirs = theirs_;
@@ -71,6 +83,7 @@ class LlamaWeights : public testing::Test {
 
   Json config_;
   std::shared_ptr<Model> model_;
+  Parameters parameters_;
   std::unique_ptr<WeightRules> rules_;
   std::unique_ptr<Family> family_;
   TensorMap theirs_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "formwork/decode/fast_path.h"
+#include "formwork/interop/inventory_parameters.h"
 #include "formwork/models/model_io.h"
 #include "formwork/runtime/session.h"
 #include "interop/temporary_folder.h"
@@ -33,10 +34,7 @@ inline std::shared_ptr<Model> noisy_float(const Json& spec, double noise = 0.2) 
 class InRuntime {
  public:
   explicit InRuntime(std::shared_ptr<Model> model) : plain_(std::move(model)) {
-    for (const auto& param : plain_->inventory().params) {
-      const auto& tensor = held_.emplace_back(param.value.detach().contiguous());
-      tensors_[param.name] = {dtype_of(tensor), tensor.sizes().vec(), tensor.const_data_ptr()};
-    }
+    tensors_ = values_of(plain_->inventory());
     model_ = std::make_unique<runtime::Model>(plain_->spec(), tensors_);
   }
   const runtime::Model& model() const { return *model_; }
@@ -50,14 +48,8 @@ class InRuntime {
   }
 
  private:
-  static runtime::Dtype dtype_of(const Tensor& x) {
-    if (x.scalar_type() == at::kDouble) return runtime::Dtype::float64;
-    if (x.scalar_type() == at::kByte) return runtime::Dtype::uint8;
-    return x.scalar_type() == at::kChar ? runtime::Dtype::int8 : runtime::Dtype::float32;
-  }
   std::shared_ptr<Model> plain_;
-  std::vector<Tensor> held_;
-  runtime::Tensors tensors_;
+  RawMap tensors_;
   std::unique_ptr<runtime::Model> model_;
 };
 

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 
+#include "formwork/interop/gguf_export.h"
+#include "formwork/text/byte_tokenizer.h"
 #include "runtime/fixtures.h"
 
 namespace formwork {
@@ -21,6 +23,8 @@ ChildResult run_beside(const std::string& name, std::vector<std::string> argumen
 
 class Program : public testing::Test {
  protected:
+  static constexpr const char* kMixer = R"({"type": "attention", "heads": 4, "position": "rotary"})";
+  TemporaryFolder folder_;
   Program() { save_model(*noisy_float(small_spec(kMixer, 256)), folder()); }
   std::string folder() const { return (folder_ / "model").string(); }
   std::string generated(std::vector<std::string> more) {
@@ -35,10 +39,6 @@ class Program : public testing::Test {
     EXPECT_EQ(result.exit_code, 0) << result.error;
     return result.output;
   }
-
- private:
-  static constexpr const char* kMixer = R"({"type": "attention", "heads": 4, "position": "rotary"})";
-  TemporaryFolder folder_;
 };
 
 TEST_F(Program, MakesTheTokensOfGenerate) {
@@ -58,6 +58,34 @@ TEST_F(Program, TakesTokenIds) {
   EXPECT_EQ(result.output, expected + "\n");
 }
 
+TEST_F(Program, ReadsFilesOfOthers) {
+  const auto gguf = (folder_ / "model.gguf").string(), theirs = (folder_ / "theirs").string();
+  output_of({"export", folder(), "--out", gguf});
+  output_of({"export", folder(), "--out", theirs});
+  for (const auto& path : {gguf, theirs}) {
+    const auto made = output_of({"generate", path, "--ids", "97,98,99", "--tokens", "40"});
+    const auto result = run_beside("formwork-run", {path, "--ids", "97,98,99", "--tokens", "40"});
+    EXPECT_EQ(result.exit_code, 0) << result.error;
+    auto found = result.output;
+    std::replace(found.begin(), found.end(), ',', ' ');
+    EXPECT_EQ(found, made) << path;
+  }
+}
+
+TEST_F(Program, ReadsTheTokenizerOfAGgufFile) {
+  auto spec = small_spec(kMixer, 256);
+  spec["meta"] = {{"tokenizer", Json::parse(byte_tokenizer()->to_json().dump())}};
+  const auto gguf = (folder_ / "model.gguf").string();
+  export_gguf(noisy_float(spec)->inventory(), gguf);
+  const auto made = output_of({"generate", gguf, "--prompt", "abc", "--tokens", "40"});
+  const auto result = run_beside("formwork-run", {gguf, "--prompt", "abc", "--tokens", "40"});
+  EXPECT_EQ(result.exit_code, 0) << result.error;
+  EXPECT_EQ(result.output, made);
+  const auto in_c = run_beside("example_c", {gguf, "abc", "40"});
+  EXPECT_EQ(in_c.exit_code, 0) << in_c.error;
+  EXPECT_EQ(in_c.output, made);
+}
+
 TEST_F(Program, SaysInOneLineWhatIsWrong) {
   const auto fails = [&](std::vector<std::string> arguments, const std::string& line) {
     const auto result = run_beside("formwork-run", std::move(arguments));
@@ -67,7 +95,17 @@ TEST_F(Program, SaysInOneLineWhatIsWrong) {
   };
   fails({folder()}, "expected a prompt: --prompt TEXT or --ids 1,2,3");
   fails({folder(), "--ids", "256"}, "token id 256 is outside the vocabulary of 256");
-  fails({folder() + "-none", "--prompt", "a"}, "cannot read");
+  fails({folder() + "-none", "--prompt", "a"}, "cannot read '" + folder() + "-none'");
+  const auto gguf = (folder_ / "model.gguf").string();
+  fails({gguf, "--ids", "1"}, "cannot read '" + gguf + "': no such file or folder");
+  fails({folder_.path().string(), "--ids", "1"},
+        "expected a model: a folder with formwork.json or config.json");
+  write_atomically(gguf, "GGUF\3");
+  fails({gguf, "--ids", "1"}, gguf + ": ");
+  std::filesystem::create_directories(folder_ / "bert");
+  const auto config = (folder_ / "bert" / "config.json");
+  write_atomically(config, R"({"model_type": "berd", "vocab_size": 11})");
+  fails({(folder_ / "bert").string(), "--ids", "1"}, "model_type 'berd' is not known; the nearest is 'bert'");
 }
 
 TEST_F(Program, TheExampleInCMakesTheSameTokens) {

@@ -30,10 +30,10 @@ TEST(Refusals, NameThePathAndThePart) {
 
 TEST(Refusals, SayWhereATensorDoesNotFit) {
   const auto spec = Spec::from_json(small_spec(), "test");
-  runtime::Tensors tensors;
+  RawMap tensors;
   EXPECT_EQ(error_of([&] { runtime::Model(spec, tensors); }),
             "'embed.weight': no such tensor among the model's weights");
-  tensors["embed.weight"] = {runtime::Dtype::float32, {29, 31}, nullptr};
+  tensors["embed.weight"] = {Dtype::float32, {29, 31}, nullptr};
   EXPECT_EQ(error_of([&] { runtime::Model(spec, tensors); }),
             "'embed.weight': expected shape [29, 32], found [29, 31]");
 }
@@ -43,6 +43,25 @@ TEST(Refusals, ADoubleModelIsDecodedPlainly) {
   DecodeRequest request;
   request.prompt = at::zeros({1, 2}, at::kLong);
   EXPECT_EQ(Decoder(*model, request).why_plain(), "the runtime computes in float32, this model in Double");
+}
+
+// Once for each decoding, whatever the strategy.
+TEST(Refusals, AreToldWhoeverDecodes) {
+  const auto told = [](const char* mixer, const char* strategy) {
+    const auto model = build_model(Spec::from_json(small_spec(mixer), "test"), 3, at::kFloat);
+    std::vector<std::string> reasons;
+    DecodeRequest request;
+    request.prompt = at::zeros({1, 2}, at::kLong);
+    request.on_path = [&](const std::string& why_plain) { reasons.push_back(why_plain); };
+    Registry<DecodeStrategy>::make(PartSpec(strategy))->decode(*model, request);
+    return reasons;
+  };
+  for (const char* strategy : {"greedy", "beam"}) {
+    const auto plain = told(R"({"type": "stick_breaking", "heads": 4})", strategy);
+    ASSERT_EQ(plain.size(), 1U) << strategy;
+    EXPECT_EQ(plain[0].find("layers.0.mixer: token mixer 'stick_breaking' has no runtime form"), 0U);
+    EXPECT_EQ(told(R"({"type": "attention", "heads": 4})", strategy), std::vector<std::string>{""});
+  }
 }
 
 }  // namespace

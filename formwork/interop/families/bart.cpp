@@ -92,9 +92,7 @@ class Bart final : public Family {
         config, {{"type", "learned"}, {"context", config.integer("max_position_embeddings", 1024)}}, norm());
   }
   void rules(WeightRules& rules) const override { bart_rules(rules); }
-  TheirNames names(const Spec&) const override {
-    return {"", {"model.*coder.embed_tokens.weight", "lm_head.weight"}};
-  }
+  TheirNames names() const override { return {"", {"model.*coder.embed_tokens.weight", "lm_head.weight"}}; }
 };
 
 class Marian final : public Family {
@@ -110,7 +108,7 @@ class Marian final : public Family {
     return bart_spec(config, {{"type", "sinusoidal"}, {"layout", "half"}}, nullptr);
   }
   void rules(WeightRules& rules) const override { bart_rules(rules); }
-  TheirNames names(const Spec&) const override {
+  TheirNames names() const override {
     return {"",
             {"model.*coder.embed_tokens.weight", "model.*coder.embed_positions.weight", "lm_head.weight"}};
   }

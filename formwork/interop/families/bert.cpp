@@ -40,7 +40,7 @@ class Bert final : public Family {
   }
 
   // Heads of other tasks than the one that the config names stay unread.
-  TheirNames names(const Spec&) const override {
+  TheirNames names() const override {
     return {"bert.", {"*embeddings.position_ids", "*pooler.dense.*", "cls.*", "*classifier.*"}};
   }
 

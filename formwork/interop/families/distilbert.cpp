@@ -56,7 +56,7 @@ class DistilBert final : public Family {
     rules.map("head.norm", "vocab_layer_norm");
     rules.map("head", "vocab_projector");
   }
-  TheirNames names(const Spec&) const override {
+  TheirNames names() const override {
     return {"distilbert.", {"vocab_*", "pre_classifier.*", "classifier.*", "*embeddings.position_ids"}};
   }
 };

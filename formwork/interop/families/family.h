@@ -3,6 +3,7 @@
 // did not come from there. Its registered name is the config's "model_type". One small file a family.
 #pragma once
 #include "formwork/core/factory.h"
+#include "formwork/core/spec.h"
 #include "formwork/interop/families/config.h"
 #include "formwork/interop/families/weight_rules.h"
 
@@ -18,7 +19,7 @@ class Family {
   // The model as a Spec; reads from the config every key that it understands.
   virtual Spec spec(const Config& config, const std::string& architecture) const = 0;
   virtual void rules(WeightRules& rules) const = 0;
-  virtual TheirNames names(const Spec& spec) const = 0;
+  virtual TheirNames names() const = 0;
   // A config that describes this model (by its Spec with every option in force), as far as the family can
   // tell; the caller reads it back and compares. Null where the family writes none of its own.
   virtual Json config(const Json& spec) const { return nullptr; }
@@ -42,12 +43,5 @@ FamilyChoice family_of(const Config& config);
 
 // The Spec of a config, checked to the last key.
 Spec spec_of(const Config& config);
-
-// A Spec in which every option of every part stands with its value, so that two can be compared; what only
-// training reads is left out.
-Json in_force(const Spec& spec);
-
-// Where two of those differ first: "model.layers[1].mixer.heads: 4, not 8"; empty: nowhere.
-std::string first_difference(const Json& wanted, const Json& found, const std::string& path = "");
 
 }  // namespace formwork

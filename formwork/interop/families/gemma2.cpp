@@ -53,7 +53,7 @@ class Gemma2 final : public Family {
     rules.map("norm", "model.norm");
     rules.map("head", "lm_head");
   }
-  TheirNames names(const Spec&) const override { return llama_names(); }
+  TheirNames names() const override { return llama_names(); }
 };
 
 FORMWORK_PART(Family, Gemma2, "gemma2", "Gemma 2");

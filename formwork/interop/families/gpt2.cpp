@@ -45,7 +45,7 @@ class Gpt2 final : public Family {
     rules.map("head", "lm_head");
   }
   // The older files keep the causal mask among the weights.
-  TheirNames names(const Spec&) const override {
+  TheirNames names() const override {
     return {"transformer.", {"*.attn.bias", "*.attn.masked_bias", "lm_head.weight"}};
   }
 

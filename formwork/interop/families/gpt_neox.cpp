@@ -48,13 +48,13 @@ class GptNeox final : public Family {
     rules.map("norm", "gpt_neox.final_layer_norm");
     rules.map("head", "embed_out");
   }
-  TheirNames names(const Spec&) const override {
+  TheirNames names() const override {
     return {"gpt_neox.",
             {"*.attention.bias", "*.attention.masked_bias", "*.rotary_emb.inv_freq", "embed_out.weight"}};
   }
 
  private:
-  static WeightOp interleaved(const Param& qkv) {
+  static WeightOp interleaved(const Parameter& qkv) {
     const auto& key = qkv.dims.at(0).segments.at(1);  // kv_heads * qk_width
     return weight_op::interleaved_heads(key.at(0).size, key.at(1).size);
   }

@@ -19,7 +19,7 @@ class Llama final : public Family {
                         layer.at("norm"));
   }
   void rules(WeightRules& rules) const override { llama_rules(rules); }
-  TheirNames names(const Spec&) const override { return llama_names(); }
+  TheirNames names() const override { return llama_names(); }
 
   Json config(const Json& spec) const override {
     Json config = llama_config(spec);

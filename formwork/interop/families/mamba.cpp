@@ -48,8 +48,7 @@ class MambaFamily final : public Family {
       rules.map(ours + "out", mixer + "out_proj");
       for (const char* name : {"A_log", "D"}) rules.add(ours + name, {mixer + name});
       if (!rules.has(ours + "conv.weight")) continue;
-      std::vector<int64_t> shape;
-      for (const auto& dim : rules.param(ours + "conv.weight").dims) shape.push_back(dim.stored());
+      const auto shape = rules.param(ours + "conv.weight").shape();
       rules.add(ours + "conv.weight", {mixer + "conv1d.weight"},
                 weight_op::reshaped(shape, {shape.front(), 1, shape.back()}));
       rules.add(ours + "conv.bias", {mixer + "conv1d.bias"});
@@ -57,7 +56,7 @@ class MambaFamily final : public Family {
     rules.map("norm", "backbone.norm_f");
     rules.map("head", "lm_head");
   }
-  TheirNames names(const Spec&) const override { return {"backbone.", {"lm_head.weight"}}; }
+  TheirNames names() const override { return {"backbone.", {"lm_head.weight"}}; }
 
   Json config(const Json& spec) const override {
     const Json& model = spec.at("model");

@@ -43,7 +43,7 @@ class Mixtral final : public Family {
       rules.add(ours + "down.weight", down, weight_op::stacked(count, 1, weight_op::same()));
     }
   }
-  TheirNames names(const Spec&) const override { return llama_names(); }
+  TheirNames names() const override { return llama_names(); }
 
   Json config(const Json& spec) const override {
     Json config = llama_config(spec);

@@ -55,7 +55,7 @@ class ModernBert final : public Family {
     rules.map("head.classes", "classifier");
     rules.map("head", "decoder");
   }
-  TheirNames names(const Spec&) const override {
+  TheirNames names() const override {
     return {"model.", {"head.*", "decoder.*", "classifier.*", "*.rotary_emb.inv_freq"}};
   }
 

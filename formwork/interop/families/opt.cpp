@@ -59,7 +59,7 @@ class Opt final : public Family {
     rules.map("head.project", "model.decoder.project_out");
     rules.map("head", "lm_head");
   }
-  TheirNames names(const Spec&) const override { return {"model.", {"lm_head.weight"}}; }
+  TheirNames names() const override { return {"model.", {"lm_head.weight"}}; }
 };
 
 FORMWORK_PART(Family, Opt, "opt", "OPT, Galactica");

@@ -45,9 +45,7 @@ class Phi final : public Family {
     rules.map("norm", "model.final_layernorm");
     rules.map("head", "lm_head");
   }
-  TheirNames names(const Spec&) const override {
-    return {"model.", {"*.rotary_emb.inv_freq", "lm_head.weight"}};
-  }
+  TheirNames names() const override { return {"model.", {"*.rotary_emb.inv_freq", "lm_head.weight"}}; }
 };
 
 FORMWORK_PART(Family, Phi, "phi", "Phi-1, Phi-1.5, Phi-2");

@@ -36,7 +36,7 @@ class Qwen2 final : public Family {
     return qwen_spec(config, architecture, rotary_attention(config, rotary_of(config), true, false));
   }
   void rules(WeightRules& rules) const override { llama_rules(rules); }
-  TheirNames names(const Spec&) const override { return llama_names(); }
+  TheirNames names() const override { return llama_names(); }
   Json config(const Json& spec) const override { return qwen_config(spec, "Qwen2ForCausalLM"); }
 };
 
@@ -53,7 +53,7 @@ class Qwen3 final : public Family {
     return qwen_spec(config, architecture, mixer);
   }
   void rules(WeightRules& rules) const override { llama_rules(rules); }
-  TheirNames names(const Spec&) const override { return llama_names(); }
+  TheirNames names() const override { return llama_names(); }
   Json config(const Json& spec) const override {
     Json config = qwen_config(spec, "Qwen3ForCausalLM");
     if (!config.is_null()) config["attention_bias"] = first_layer(spec).at("mixer").at("bias");

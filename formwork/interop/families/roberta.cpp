@@ -45,7 +45,7 @@ class Roberta final : public Family {
     rules.add("head.weight", {"lm_head.decoder.weight"});
     rules.add("head.bias", {"lm_head.bias"});
   }
-  TheirNames names(const Spec&) const override {
+  TheirNames names() const override {
     return {"roberta.", {"*embeddings.position_ids", "*pooler.dense.*", "lm_head.*", "classifier.*"}};
   }
 

@@ -44,7 +44,7 @@ class T5 final : public Family {
     }
     rules.map("head", "lm_head");
   }
-  TheirNames names(const Spec&) const override {
+  TheirNames names() const override {
     // The embedding under its other names; a table that old files have and nothing reads.
     return {"",
             {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight",

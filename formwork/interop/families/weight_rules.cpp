@@ -1,72 +1,85 @@
 #include "formwork/interop/families/weight_rules.h"
 
+#include <algorithm>
+#include <cstring>
 #include <numeric>
+#include <set>
 
-#include "formwork/core/random.h"
+#include "formwork/core/error.h"
+#include "formwork/core/wildcard.h"
+#include "formwork/interop/raw_layout.h"
 
 namespace formwork {
 namespace weight_op {
 namespace {
 
 // An operation on one tensor.
-WeightOp single(std::function<Tensor(const Tensor&)> join, std::function<Tensor(const Tensor&)> split) {
-  return {[join = std::move(join)](const std::vector<Tensor>& theirs) { return join(theirs.at(0)); },
-          [split = std::move(split)](const Tensor& ours) { return std::vector<Tensor>{split(ours)}; }};
+WeightOp single(std::function<Raw(const Raw&)> join, std::function<Raw(const Raw&)> split) {
+  return {[join = std::move(join)](const std::vector<Raw>& theirs) { return join(theirs.at(0)); },
+          [split = std::move(split)](const Raw& ours) { return std::vector<Raw>{split(ours)}; }};
 }
 
 }  // namespace
 
 WeightOp same() {
-  const auto keep = [](const Tensor& x) { return x; };
+  const auto keep = [](const Raw& x) { return x; };
   return single(keep, keep);
 }
 
 WeightOp transposed() {
-  const auto turn = [](const Tensor& x) { return x.dim() == 2 ? x.t().contiguous() : x; };
+  const auto turn = [](const Raw& x) { return x.shape.size() == 2 ? formwork::transposed(x) : x; };
   return single(turn, turn);
 }
 
 WeightOp concatenated(std::vector<int64_t> sizes) {
-  return {[](const std::vector<Tensor>& theirs) { return at::cat(theirs, 0); },
-          [sizes = std::move(sizes)](const Tensor& ours) { return ours.split_with_sizes(sizes, 0); }};
+  const int64_t rows = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+  return {[rows](const std::vector<Raw>& theirs) {
+            auto shape = theirs.at(0).shape;
+            shape.at(0) = rows;
+            return in_pieces(theirs, std::move(shape));
+          },
+          [sizes = std::move(sizes)](const Raw& ours) {
+            std::vector<Raw> theirs;
+            int64_t first = 0;
+            for (const int64_t size : sizes) {
+              theirs.push_back(rows_of(ours, first, size));
+              first += size;
+            }
+            return theirs;
+          }};
 }
 
 WeightOp without_first_rows(int64_t rows) {
-  return single([rows](const Tensor& x) { return x.narrow(0, rows, x.size(0) - rows); },
-                [rows](const Tensor& x) {
-                  auto sizes = x.sizes().vec();
-                  sizes[0] = rows;
-                  return at::cat({at::zeros(sizes, x.options()), x}, 0);
-                });
+  return single([rows](const Raw& x) { return rows_of(x, rows, x.shape.at(0) - rows); },
+                [rows](const Raw& x) { return with_zeros_before(x, rows); });
 }
 
 WeightOp reshaped(std::vector<int64_t> ours, std::vector<int64_t> theirs) {
-  return single([ours = std::move(ours)](const Tensor& x) { return x.reshape(ours); },
-                [theirs = std::move(theirs)](const Tensor& x) { return x.reshape(theirs); });
+  return single([ours = std::move(ours)](const Raw& x) { return with_shape(x, ours); },
+                [theirs = std::move(theirs)](const Raw& x) { return with_shape(x, theirs); });
 }
 
 WeightOp interleaved_heads(int64_t heads, int64_t width) {
-  const auto regroup = [width](const Tensor& x, int64_t outer, int64_t inner) {
-    auto sizes = x.sizes().vec();
-    std::vector<int64_t> split = {outer, inner, width};
-    split.insert(split.end(), sizes.begin() + 1, sizes.end());
-    return x.reshape(split).transpose(0, 1).reshape(sizes);
-  };
-  return single([=](const Tensor& x) { return regroup(x, heads, 3); },
-                [=](const Tensor& x) { return regroup(x, 3, heads); });
+  return single([=](const Raw& x) { return with_swapped_blocks(x, heads, 3, width); },
+                [=](const Raw& x) { return with_swapped_blocks(x, 3, heads, width); });
 }
 
 WeightOp stacked(int64_t count, size_t inputs, WeightOp each) {
-  return {[=](const std::vector<Tensor>& theirs) {
-            std::vector<Tensor> entries;
+  return {[=](const std::vector<Raw>& theirs) {
+            std::vector<Raw> entries;
             for (auto first = theirs.begin(); first != theirs.end(); first += static_cast<int64_t>(inputs))
               entries.push_back(each.join({first, first + static_cast<int64_t>(inputs)}));
-            return at::stack(entries, 0);
+            auto shape = entries.at(0).shape;
+            shape.insert(shape.begin(), count);
+            return in_pieces(entries, std::move(shape));
           },
-          [=](const Tensor& ours) {
-            std::vector<Tensor> theirs;
-            for (int64_t i = 0; i < count; ++i)
-              for (auto& tensor : each.split(ours[i])) theirs.push_back(std::move(tensor));
+          [=](const Raw& ours) {
+            std::vector<Raw> theirs;
+            for (int64_t i = 0; i < count; ++i) {
+              const Raw entry = rows_of(ours, i, 1);
+              for (auto& tensor : each.split(with_shape(entry, {entry.shape.begin() + 1, entry.shape.end()})))
+                theirs.push_back(std::move(tensor));
+            }
             return theirs;
           }};
 }
@@ -74,18 +87,19 @@ WeightOp stacked(int64_t count, size_t inputs, WeightOp each) {
 }  // namespace weight_op
 
 bool WeightRules::has(const std::string& ours) const {
-  const auto found = inventory_.by_name.find(ours);
-  return found != inventory_.by_name.end() && found->second->name == ours;
+  const auto found = parameters_.find(ours);
+  return found != parameters_.end() && !found->second.shared;
 }
 
-const Param& WeightRules::param(const std::string& ours) const { return *inventory_.by_name.at(ours); }
-
 int64_t WeightRules::count(const std::string& prefix) const {
-  for (int64_t i = 0;; ++i) {
-    const auto start = fmt::format("{}{}.", prefix, i);
-    const auto next = inventory_.by_name.lower_bound(start);
-    if (next == inventory_.by_name.end() || !next->first.starts_with(start)) return i;
-  }
+  const auto [entry, fresh] = counts_.try_emplace(prefix, 0);
+  const auto is_there = [&](const std::string& start) {
+    const auto next = parameters_.lower_bound(start);
+    return next != parameters_.end() && next->first.starts_with(start);
+  };
+  if (fresh)
+    while (is_there(fmt::format("{}{}.", prefix, entry->second))) ++entry->second;
+  return entry->second;
 }
 
 void WeightRules::add(const std::string& ours, std::vector<std::string> theirs, WeightOp op) {
@@ -120,7 +134,7 @@ void WeightRules::gated(const std::string& ours, const std::string& gate, const 
   map(ours + ".down", down);
 }
 
-std::vector<int64_t> segment_sizes(const Param& param) {
+std::vector<int64_t> segment_sizes(const Parameter& param) {
   std::vector<int64_t> sizes;
   for (const auto& segment : param.dims.at(0).segments) sizes.push_back(Dim::product(segment).size());
   return sizes;
@@ -131,10 +145,10 @@ namespace {
 // Finds their tensors by name, as files of different age spell them, and remembers which were read.
 class Shelf {
  public:
-  Shelf(const TensorMap& tensors, const TheirNames& names, const std::string& where)
+  Shelf(const RawMap& tensors, const TheirNames& names, const std::string& where)
       : tensors_(tensors), names_(names), where_(where) {}
 
-  const Tensor& take(const std::string& name) {
+  const Raw& take(const std::string& name) {
     for (const auto& candidate : spellings(name))
       if (const auto found = tensors_.find(candidate); found != tensors_.end()) {
         read_.insert(candidate);
@@ -152,7 +166,7 @@ class Shelf {
       const auto is_ignored = [&, &key = name](const std::string& pattern) { return matches(pattern, key); };
       if (!read_.contains(name) && std::none_of(names_.ignored.begin(), names_.ignored.end(), is_ignored))
         fail("{}: tensor '{}' [{}] has no place in the model that the config describes", where_, name,
-             fmt::join(tensor.sizes().vec(), ", "));
+             fmt::join(tensor.shape, ", "));
     }
   }
 
@@ -171,66 +185,60 @@ class Shelf {
     return list;
   }
 
-  const TensorMap& tensors_;
+  const RawMap& tensors_;
   const TheirNames& names_;
   const std::string& where_;
   std::set<std::string> read_;
 };
 
-// The shapes that the operation expects, found by undoing it on a tensor without values.
-void check_shapes(const WeightRule& rule, const Param& param, const std::vector<Tensor>& theirs,
-                  const std::string& where) {
-  std::vector<int64_t> shape;
-  for (const auto& dim : param.dims) shape.push_back(dim.stored());
-  const auto expected = rule.op.split(at::empty(shape, at::TensorOptions().device(at::kMeta)));
-  for (size_t i = 0; i < theirs.size(); ++i)
-    if (theirs[i].sizes() != expected.at(i).sizes())
+// The shapes that the operation expects, found by undoing it on a tensor without values; and one type.
+void check(const WeightRule& rule, const Parameter& param, const std::vector<Raw>& theirs,
+           const std::string& where) {
+  const auto expected = rule.op.split({Dtype::float32, param.shape()});
+  for (size_t i = 0; i < theirs.size(); ++i) {
+    if (theirs[i].shape != expected.at(i).shape)
       fail("{}: tensor '{}': expected shape [{}], found [{}]", where, rule.theirs[i],
-           fmt::join(expected[i].sizes().vec(), ", "), fmt::join(theirs[i].sizes().vec(), ", "));
+           fmt::join(expected[i].shape, ", "), fmt::join(theirs[i].shape, ", "));
+    if (theirs[i].dtype != theirs[0].dtype)
+      fail("{}: tensor '{}': expected {}, which '{}' is, found {}", where, rule.theirs[i],
+           dtype_name(theirs[0].dtype), rule.theirs[0], dtype_name(theirs[i].dtype));
+  }
 }
-
-Tensor initial_value(const Inventory& inventory, const Param& param) {
-  auto value = at::zeros(param.value.sizes(), param.value.options().device(at::kCPU));
-  param.rule.init.fill(value, make_stream(inventory.seed, param.name));
-  return value;
-}
-
-bool is_fixed(const Param& param) { return param.rule.frozen && param.rule.keep_dtype; }
 
 }  // namespace
 
-TensorMap import_weights(const WeightRules& rules, const TensorMap& theirs, const TheirNames& names,
-                         const std::string& where) {
-  const at::NoGradGuard guard;
+RawMap import_weights(const WeightRules& rules, const RawMap& theirs, const TheirNames& names,
+                      const std::string& where) {
   Shelf shelf(theirs, names, where);
-  TensorMap ours;
+  RawMap ours;
   for (const auto& rule : rules.list()) {
-    std::vector<Tensor> parts;
+    std::vector<Raw> parts;
     for (const auto& name : rule.theirs) parts.push_back(shelf.take(name));
-    check_shapes(rule, rules.param(rule.ours), parts, where);
+    check(rule, rules.param(rule.ours), parts, where);
     ours[rule.ours] = rule.op.join(parts);
   }
-  for (const auto& param : rules.inventory().params) {
-    if (ours.contains(param.name)) continue;
-    if (!is_fixed(param)) fail("{}: no tensor gives the parameter '{}'", where, param.name);
-    ours[param.name] = initial_value(rules.inventory(), param);
+  for (const auto& [name, param] : rules.parameters()) {
+    if (param.shared || ours.contains(name)) continue;
+    if (!param.fixed) fail("{}: no tensor gives the parameter '{}'", where, name);
+    ours[name] = param.fixed();
   }
   shelf.finish();
   return ours;
 }
 
-TensorMap export_weights(const WeightRules& rules) {
-  const at::NoGradGuard guard;
-  TensorMap theirs;
+RawMap export_weights(const WeightRules& rules, const RawMap& ours) {
+  RawMap theirs;
   std::set<std::string> written;
   for (const auto& rule : rules.list()) {
-    const auto parts = rule.op.split(rules.param(rule.ours).value.detach());
+    const auto found = ours.find(rule.ours);
+    if (found == ours.end()) fail("parameter '{}' has no value of its own", rule.ours);
+    const auto parts = rule.op.split(found->second);
     for (size_t i = 0; i < parts.size(); ++i) theirs[rule.theirs.at(i)] = parts[i];
     written.insert(rule.ours);
   }
-  for (const auto& param : rules.inventory().params)
-    if (param.value.defined() && !is_fixed(param) && !written.contains(param.name))
-      fail("parameter '{}' has no place in that family", param.name);
+  for (const auto& [name, value] : ours)
+    if (!rules.parameters().at(name).fixed && !written.contains(name))
+      fail("parameter '{}' has no place in that family", name);
   return theirs;
 }
 

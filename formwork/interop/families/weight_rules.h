@@ -1,21 +1,22 @@
 // Weight rules: how each parameter of a model is made of the tensors of another program's file, by an
-// operation that can be undone. Import and export follow the same rules.
+// operation that can be undone. Import and export follow the same rules, with LibTorch and without.
 //
 //   ours = op.join(theirs),  theirs = op.split(ours);  split(join(x)) = x bit for bit, but for rows that a
 //   rule leaves out because nothing reads them
+//
+// Operations view what they can: what is put together stays in pieces where the file has them.
 #pragma once
 #include <functional>
 #include <string>
 #include <vector>
 
-#include "formwork/core/build.h"
-#include "formwork/interop/safetensors.h"
+#include "formwork/interop/parameters.h"
 
 namespace formwork {
 
 struct WeightOp {
-  std::function<Tensor(const std::vector<Tensor>&)> join;
-  std::function<std::vector<Tensor>(const Tensor&)> split;
+  std::function<Raw(const std::vector<Raw>&)> join;
+  std::function<std::vector<Raw>(const Raw&)> split;
 };
 
 namespace weight_op {
@@ -36,15 +37,16 @@ struct WeightRule {
   WeightOp op;
 };
 
-// The rules of one model, which a family writes down by what the model's inventory holds.
+// The rules of one model, which a family writes down by the parameters that the model has.
 class WeightRules {
  public:
-  explicit WeightRules(const Inventory& inventory) : inventory_(inventory) {}
+  // The parameters must outlive the rules.
+  explicit WeightRules(const Parameters& parameters) : parameters_(parameters) {}
 
-  const Inventory& inventory() const { return inventory_; }
+  const Parameters& parameters() const { return parameters_; }
   // Whether the model stores a parameter of this name (and does not share another's).
   bool has(const std::string& ours) const;
-  const Param& param(const std::string& ours) const;
+  const Parameter& param(const std::string& ours) const { return parameters_.at(ours); }
   // How many of "<prefix>0.", "<prefix>1.", ... there are.
   int64_t count(const std::string& prefix) const;
 
@@ -61,12 +63,13 @@ class WeightRules {
   const std::vector<WeightRule>& list() const { return rules_; }
 
  private:
-  const Inventory& inventory_;
+  const Parameters& parameters_;
+  mutable std::map<std::string, int64_t> counts_;  // families ask at every layer
   std::vector<WeightRule> rules_;
 };
 
 // Sizes of the segments of a parameter's first dimension.
-std::vector<int64_t> segment_sizes(const Param& param);
+std::vector<int64_t> segment_sizes(const Parameter& param);
 
 // How names vary between files of one family.
 struct TheirNames {
@@ -74,12 +77,12 @@ struct TheirNames {
   std::vector<std::string> ignored;  // patterns of tensors that nothing reads
 };
 
-// Every parameter of the model, from theirs; fixed ones (rotary frequencies) take their initial values. An
-// Error names the tensor that is missing, of the wrong shape, or not expected.
-TensorMap import_weights(const WeightRules& rules, const TensorMap& theirs, const TheirNames& names,
-                         const std::string& where);
+// Every parameter of the model, from theirs; fixed ones (rotary frequencies) take their own values. An Error
+// names the tensor that is missing, of the wrong shape, or not expected.
+RawMap import_weights(const WeightRules& rules, const RawMap& theirs, const TheirNames& names,
+                      const std::string& where);
 
 // Their tensors, from the values of the model's parameters. An Error names the parameter that no rule writes.
-TensorMap export_weights(const WeightRules& rules);
+RawMap export_weights(const WeightRules& rules, const RawMap& ours);
 
 }  // namespace formwork

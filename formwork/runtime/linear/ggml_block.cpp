@@ -44,10 +44,8 @@ class GgmlBlockMap final : public LinearMap {
     require_single("ggml_block");
     const auto* layout = find_ggml_layout(options.format);
     GgmlMatrix matrix{layout->type, outputs(), inputs()};
-    const Raw& raw = scope.tensor("blocks", {outputs(), matrix.row_blocks(), layout->bytes});
-    if (raw.dtype != Dtype::uint8)
-      fail("'{}': expected uint8, found {}", scope.name("blocks"), dtype_name(raw.dtype));
-    matrix.blocks = static_cast<const uint8_t*>(raw.data);
+    const Shape shape = {outputs(), matrix.row_blocks(), layout->bytes};
+    matrix.blocks = static_cast<const uint8_t*>(scope.values("blocks", shape, Dtype::uint8));
     return matrix;
   }
 

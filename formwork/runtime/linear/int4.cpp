@@ -27,11 +27,8 @@ class Int4Map final : public LinearMap {
   }
 
  private:
-  const uint8_t* bytes(const Scope& scope, const char* suffix, const std::vector<int64_t>& shape) const {
-    const Raw& raw = scope.tensor(suffix, shape);
-    if (raw.dtype != Dtype::uint8)
-      fail("'{}': expected uint8, found {}", scope.name(suffix), dtype_name(raw.dtype));
-    return static_cast<const uint8_t*>(raw.data);
+  static const uint8_t* bytes(const Scope& scope, const char* suffix, const Shape& shape) {
+    return static_cast<const uint8_t*>(scope.values(suffix, shape, Dtype::uint8));
   }
 
   Int4Rows stored(const Scope& scope, const Options& options) const {

@@ -20,10 +20,7 @@ class Int8Map final : public LinearMap {
     options.check(path());
     require_supported(options);
     threshold_ = options.decomposed() ? static_cast<float>(options.threshold) : 0;
-    const Raw& codes = scope.tensor("codes", {outputs(), inputs()});
-    if (codes.dtype != Dtype::int8)
-      fail("'{}': expected int8, found {}", scope.name("codes"), dtype_name(codes.dtype));
-    codes_ = static_cast<const int8_t*>(codes.data);
+    codes_ = static_cast<const int8_t*>(scope.values("codes", {outputs(), inputs()}, Dtype::int8));
     scales_ = scope.floats("scale", {options.chosen_scheme().shared_weight ? 1 : outputs()});
     if (options.chosen_scheme().shared_weight)
       scales_ = scope.keep(std::vector<float>(static_cast<size_t>(outputs()), *scales_)).data();

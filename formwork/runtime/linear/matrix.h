@@ -5,10 +5,15 @@
 
 namespace formwork::runtime {
 
+// The kernels' name of a type that they multiply; nothing for the others.
+std::optional<WeightType> weight_type(Dtype dtype);
+
+// Its rows may lie in several places: those of queries, keys and values, say, where another program's file
+// has them, or the matrices of a bank.
 class Matrix {
  public:
-  Matrix(const void* data, WeightType type, int64_t out, int64_t in)
-      : data_(data), type_(type), out_(out), in_(in) {}
+  // In one place; of a bank, one matrix after the other.
+  Matrix(const void* data, WeightType type, int64_t out, int64_t in);
   // The tensor `suffix` [out, in], or [banks, out, in]; other types than the three are copied to float32.
   static Matrix stored(const Scope& scope, const std::string& suffix, const Need& need);
 
@@ -18,10 +23,16 @@ class Matrix {
   void row(int64_t index, float* y) const;
 
  private:
-  const std::byte* bank(int64_t index) const;
-  const void* data_;
+  // Rows [first, last), counted through all matrices of a bank.
+  struct Rows {
+    const std::byte* data;
+    int64_t first, last;
+  };
+  const std::byte* at(const Rows& rows, int64_t row) const;
+
   WeightType type_;
   int64_t out_, in_;
+  std::vector<Rows> rows_;
 };
 
 }  // namespace formwork::runtime

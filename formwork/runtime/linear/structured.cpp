@@ -19,13 +19,12 @@ class BlockDiagonal final : public LinearMap {
            inputs());
     const Dim out = need.out, in = Dim::plain(inputs() / blocks_);
     // A bank of blocks, stored one below the other.
-    const Raw& raw = scope.tensor("weight", {out.size(), in.size()});
-    const bool narrow = raw.dtype == Dtype::bfloat16 || raw.dtype == Dtype::float16;
-    const WeightType type = !narrow                        ? WeightType::float32
-                            : raw.dtype == Dtype::bfloat16 ? WeightType::bfloat16
-                                                           : WeightType::float16;
-    const void* data = narrow ? raw.data : scope.floats("weight", raw.shape);
-    weight_ = std::make_unique<Matrix>(data, type, outputs() / blocks_, inputs() / blocks_);
+    const std::vector<Dim> shape = {out, in};
+    const Dtype dtype = scope.tensor("weight", shape).dtype;
+    const auto type = weight_type(dtype);
+    const void* data = type ? scope.values("weight", shape, dtype) : scope.floats("weight", shape);
+    weight_ = std::make_unique<Matrix>(data, type.value_or(WeightType::float32), outputs() / blocks_,
+                                       inputs() / blocks_);
   }
 
   void rows(Pass&, const int64_t* ids, int64_t count, float* y) const override {
@@ -72,11 +71,8 @@ class Masked final : public LinearMap {
   }
 
  private:
-  const uint8_t* bytes(const Scope& scope, const char* suffix, const std::vector<int64_t>& shape) const {
-    const Raw& raw = scope.tensor(suffix, shape);
-    if (raw.dtype != Dtype::uint8)
-      fail("'{}': expected uint8, found {}", scope.name(suffix), dtype_name(raw.dtype));
-    return static_cast<const uint8_t*>(raw.data);
+  static const uint8_t* bytes(const Scope& scope, const char* suffix, const Shape& shape) {
+    return static_cast<const uint8_t*>(scope.values(suffix, shape, Dtype::uint8));
   }
 
   // Values in row order, and a bit for each place: the first of eight in the low bit.

@@ -19,7 +19,8 @@ class Rotary final : public MixerPosition {
     if (turned_ % 2)
       fail("{}: {} turned channels of {} do not make pairs; choose head_width or fraction", scope.path(),
            turned_, scope.in.size);
-    const float* all = scope.floats("inverse_frequency", {scope.in.size});
+    const float* all =
+        scope.fixed("inverse_frequency", {scope.in.size}, initial(scope.in.size, options.base));
     for (int64_t i = 0; i < turned_ / 2; ++i) frequencies_.push_back(all[halves_ ? i : 2 * i]);
   }
 
@@ -38,6 +39,16 @@ class Rotary final : public MixerPosition {
   }
 
  private:
+  // One frequency a channel, equal within a pair, 0 where nothing turns.
+  std::vector<float> initial(int64_t channels, double base) const {
+    std::vector<float> all(static_cast<size_t>(channels));
+    const auto frequencies = scaling_->frequencies(turned_, base);
+    const size_t pairs = frequencies.size();
+    for (size_t i = 0; i < 2 * pairs && i < all.size(); ++i)
+      all[i] = static_cast<float>(frequencies[halves_ ? i % pairs : i / 2]);
+    return all;
+  }
+
   bool halves_;
   int64_t turned_;
   std::unique_ptr<RotaryScaling> scaling_;

@@ -55,10 +55,7 @@ class Sinusoidal final : public StemPosition {
 
  private:
   std::vector<double> doubles(const Scope& scope, const std::string& suffix) const {
-    const Raw& raw = scope.tensor(suffix, {width_});
-    if (raw.dtype != Dtype::float64)
-      fail("'{}': expected float64, found {}", scope.name(suffix), dtype_name(raw.dtype));
-    const auto* data = static_cast<const double*>(raw.data);
+    const auto* data = static_cast<const double*>(scope.values(suffix, {width_}, Dtype::float64));
     return {data, data + width_};
   }
   double scale_;

@@ -1,12 +1,13 @@
-#include "formwork/runtime/raw.h"
+#include "formwork/core/raw.h"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "formwork/core/error.h"
 
-namespace formwork::runtime {
+namespace formwork {
 namespace {
 
 struct Known {
@@ -15,10 +16,26 @@ struct Known {
 };
 
 const Known& known(Dtype dtype) {
-  static constexpr Known table[] = {{"float64", 8}, {"float32", 4}, {"float16", 2}, {"bfloat16", 2},
-                                    {"int64", 8},   {"int32", 4},   {"int16", 2},   {"int8", 1},
-                                    {"uint8", 1},   {"bool", 1}};
-  return table[static_cast<int>(dtype)];
+  static constexpr Known table[] = {{"bool", 1},
+                                    {"uint8", 1},
+                                    {"int8", 1},
+                                    {"float8_e5m2", 1},
+                                    {"float8_e4m3fn", 1},
+                                    {"float8_e8m0fnu", 1},
+                                    {"float8_e4m3fnuz", 1},
+                                    {"float8_e5m2fnuz", 1},
+                                    {"int16", 2},
+                                    {"uint16", 2},
+                                    {"float16", 2},
+                                    {"bfloat16", 2},
+                                    {"int32", 4},
+                                    {"uint32", 4},
+                                    {"float32", 4},
+                                    {"complex64", 8},
+                                    {"float64", 8},
+                                    {"int64", 8},
+                                    {"uint64", 8}};
+  return table[static_cast<size_t>(dtype)];
 }
 
 float from_bfloat16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
@@ -47,6 +64,21 @@ std::vector<float> converted(const Raw& raw, const Convert& convert) {
 const char* dtype_name(Dtype dtype) { return known(dtype).name; }
 int64_t dtype_bytes(Dtype dtype) { return known(dtype).bytes; }
 
+NewRaw new_raw(Dtype dtype, std::vector<int64_t> shape) {
+  NewRaw made{{dtype, std::move(shape)}};
+  const std::shared_ptr<std::byte[]> memory(new std::byte[static_cast<size_t>(made.raw.bytes())]);
+  made.data = memory.get();
+  made.raw.data = made.data;
+  made.raw.owner = memory;
+  return made;
+}
+
+Raw raw_of(const std::vector<float>& values, std::vector<int64_t> shape) {
+  auto made = new_raw(Dtype::float32, std::move(shape));
+  std::memcpy(made.data, values.data(), values.size() * sizeof(float));
+  return made.raw;
+}
+
 std::vector<float> to_floats(const Raw& raw, const std::string& where) {
   switch (raw.dtype) {
     case Dtype::float64:
@@ -62,4 +94,4 @@ std::vector<float> to_floats(const Raw& raw, const std::string& where) {
   }
 }
 
-}  // namespace formwork::runtime
+}  // namespace formwork
