@@ -47,11 +47,15 @@ std::unique_ptr<FastPath> fast_path(const Model& model, int64_t rows, std::strin
   return FastPath::make(model, options, reason);
 }
 
+// Some ids [2, kTokens] of the model's vocabulary.
+Tensor ids_for(const Model& model) {
+  at::manual_seed(5);
+  return at::randint(model.spec().model.options.at("vocab").get<int64_t>(), {2, kTokens}, at::kLong);
+}
+
 // Whether the runtime takes the model; then it must agree with the plain path.
 bool agrees(Model& model, std::string& reason) {
-  at::manual_seed(5);
-  const auto ids =
-      at::randint(model.spec().model.options.at("vocab").get<int64_t>(), {2, kTokens}, at::kLong);
+  const auto ids = ids_for(model);
   const auto whole = fast_path(model, 2, reason);
   if (!whole) return false;
   const auto found = runtime_logits(*whole, ids, {kTokens});
@@ -187,8 +191,17 @@ class Draw {
     if (scaling == "dynamic" || scaling == "yarn" || scaling == "llama3") rotary["scaling"]["context"] = 6;
     return rotary;
   }
+  Json state_space() {
+    if (coin()) return {{"type", "mamba"}, {"d_state", between(1, 5)}, {"d_conv", between(1, 4)}};
+    return {{"type", "mamba2"},           {"d_state", between(1, 5)},
+            {"d_conv", between(1, 4)},    {"head_width", between(2, 4) / 2 * 2},
+            {"groups", between(1, 2)},    {"bias", coin()},
+            {"conv_bias", coin()},        {"norm", coin()},
+            {"norm_before_gate", coin()}, {"dt_high", coin() ? 0.05 : 0.0}};
+  }
   Json mixer() {
     if (between(0, 5) == 0) return {{"type", "average_past"}};
+    if (between(0, 5) == 0) return state_space();
     const int64_t heads = one_of({1, 2, 4});
     Json mixer = {{"type", "attention"},   {"heads", heads}, {"kv_heads", one_of<int64_t>({0, 1, heads})},
                   {"fused", coin()},       {"bias", coin()}, {"out_bias", coin()},
@@ -252,11 +265,13 @@ class Draw {
 };
 
 // Banks of experts and odd sizes allow fewer maps than the draw knows; such a Spec builds no model at all and
-// is drawn again.
+// is drawn again. So is one whose numbers overflow: a loop of products without a norm.
 std::shared_ptr<Model> drawn_model(unsigned& seed) {
   for (;; ++seed) {
     try {
-      return make(Draw(seed).spec(), at::kFloat);
+      auto model = make(Draw(seed).spec(), at::kFloat);
+      if (plain_logits(*model, ids_for(*model).narrow(0, 0, 1)).abs().max().item<double>() < 1e6)
+        return model;
     } catch (const Error&) {
     }
   }
