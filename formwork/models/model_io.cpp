@@ -86,8 +86,9 @@ namespace fs = std::filesystem;
 bool is_ours(const std::string& path) { return fs::exists(path + "/formwork.json"); }
 
 void name_tokenizer(Spec& spec, const std::string& path) {
+  if (spec.meta.contains("tokenizer") || !has_tokenizer(path)) return;
   const auto file = fs::path(path) / "tokenizer.json";
-  if (!spec.meta.contains("tokenizer") && fs::exists(file)) spec.meta["tokenizer"] = file.string();
+  spec.meta["tokenizer"] = fs::exists(file) ? file.string() : path;
 }
 
 // What is at `path`: a model of others, or null for one of ours. Where neither is, it counts as ours, whose

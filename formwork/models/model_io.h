@@ -22,7 +22,7 @@ void save_model(const Model& model, const std::string& folder);
 
 // Whether there is a model with weights at `path`.
 bool holds_model(const std::string& path);
-// The Spec of the model at `path`. A tokenizer.json beside it is named in meta, unless that holds one.
+// The Spec of the model at `path`. A tokenizer beside it is named in meta, unless that holds one.
 Spec read_spec(const std::string& path);
 // Weights stay views of the mapped file where nothing is computed; `dtype` casts the floating-point ones.
 std::shared_ptr<Model> load_model(const std::string& path, std::optional<at::ScalarType> dtype = {});

@@ -43,7 +43,7 @@ std::vector<std::filesystem::path> weight_files(const std::filesystem::path& fol
 
 std::unique_ptr<Tokenizer> tokenizer_of(const std::filesystem::path& folder, const Spec& spec,
                                         int64_t vocab) {
-  if (std::filesystem::exists(folder / "tokenizer.json")) return load_tokenizer(folder);
+  if (has_tokenizer(folder)) return load_tokenizer(folder);
   if (const auto found = spec.meta.find("tokenizer"); found != spec.meta.end())
     return tokenizer_from_json(nlohmann::json::parse(found->dump()), "the model's tokenizer");
   return vocab == 256 && !spec.meta.contains("symbols") ? byte_tokenizer() : nullptr;
