@@ -33,10 +33,11 @@ SpecialTokens::SpecialTokens(const path& folder)
     : config_(read_object_if_there(folder / "tokenizer_config.json")) {
   read_roles(read_object_if_there(folder / "special_tokens_map.json"));
   read_roles(config_);
-  const auto added = folder / "added_tokens.json";
-  for (const auto& [content, id] : read_object_if_there(added).items()) {
+  const auto file = folder / "added_tokens.json";
+  const json added = read_object_if_there(file);
+  for (const auto& [content, id] : added.items()) {
     if (!id.is_number_integer())
-      fail("{}: expected the id of '{}', found {}", added.string(), content, shown(id));
+      fail("{}: expected the id of '{}', found {}", file.string(), content, shown(id));
     with_ids_.push_back({{"id", id}, {"content", content}, {"special", false}, {"normalized", true}});
   }
   if (!config_.contains("added_tokens_decoder") || !config_["added_tokens_decoder"].is_object()) return;

@@ -88,7 +88,7 @@ def check_older_files(name, lines, folder, strings, strings_file):
         print(f"{name}: transformers is not installed: left out")
         return 0
     peer, taken = made
-    chosen = [s for s in strings if taken(s)]
+    chosen = [s.replace("[MASK]", "<mask>") for s in strings if taken(s)]
     chosen_file = folder / f"{name}.jsonl"
     chosen_file.write_text("".join(json.dumps(s) + "\n" for s in chosen))
     # What it makes of an unknown token when it decodes is not that token.

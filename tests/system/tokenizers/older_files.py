@@ -26,8 +26,9 @@ def write(folder, **files):
 
 
 def vocab_and_merges(family, lines, folder):
-    vocab, merges = vocabulary_of(FAMILIES[family](lines))
-    write(folder, vocab=vocab)
+    made = FAMILIES[family](lines)
+    write(folder, vocab=made.get_vocab(with_added_tokens=True))  # <mask> too
+    merges = vocabulary_of(made)[1]
     text = "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges)
     (folder / "merges.txt").write_text(text, encoding="utf-8")
 
@@ -69,7 +70,7 @@ def marian(lines, folder):
     half = len(lines) // 2
     names = set()
     for name, part in (("source", lines[:half]), ("target", lines[half:])):
-        model = sentencepiece_model(part, "unigram", 1200, bos_id=-1)
+        model = sentencepiece_model(part, "unigram", 2000, bos_id=-1)
         (folder / f"{name}.spm").write_bytes(model)
         if transformers:
             pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
