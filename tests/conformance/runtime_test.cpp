@@ -11,6 +11,7 @@
 #include "formwork/norms/norm.h"
 #include "formwork/positions/position.h"
 #include "formwork/positions/rotary_scaling.h"
+#include "formwork/scores/score.h"
 #include "formwork/wiring/wiring.h"
 
 namespace formwork::conformance {
@@ -126,6 +127,8 @@ std::vector<DecoderCase> decoders() {
     add("scaling", {{"type", scaling}},
         decoder_of({{"mixer", {{"type", "attention"}, {"heads", 2}, {"position", rotary}}}}));
   }
+  for (const auto& score : parts_of("scores", Registry<Score>::names()))
+    add("score", score, decoder_of({{"mixer", {{"type", "attention"}, {"heads", 2}, {"score", score}}}}));
   for (const auto& wiring : Registry<Wiring>::names()) {
     if (wiring == "looped") continue;  // the model's own sample has one
     add("wiring", {{"type", wiring}}, decoder_of({{"type", wiring}}));
@@ -199,9 +202,19 @@ class Draw {
             {"conv_bias", coin()},        {"norm", coin()},
             {"norm_before_gate", coin()}, {"dt_high", coin() ? 0.05 : 0.0}};
   }
+  Json stick_breaking() {
+    Json mixer = {{"type", "stick_breaking"}, {"heads", one_of({1, 2, 4})}, {"bias", coin()}};
+    if (coin()) mixer["head_width"] = one_of({2, 6});
+    if (coin()) return mixer;
+    mixer["modules"] = between(2, 4), mixer["active"] = between(1, 2), mixer["renormalize"] = coin();
+    mixer["gate"] = one_of({"linear", "mlp", "gmm"}), mixer["router_hidden"] = 5;
+    return mixer;
+  }
   Json mixer() {
-    if (between(0, 5) == 0) return {{"type", "average_past"}};
-    if (between(0, 5) == 0) return state_space();
+    const int64_t kind = between(0, 9);
+    if (kind == 0) return {{"type", "average_past"}};
+    if (kind == 1) return state_space();
+    if (kind == 2) return stick_breaking();
     const int64_t heads = one_of({1, 2, 4});
     Json mixer = {{"type", "attention"},   {"heads", heads}, {"kv_heads", one_of<int64_t>({0, 1, heads})},
                   {"fused", coin()},       {"bias", coin()}, {"out_bias", coin()},
@@ -209,6 +222,7 @@ class Draw {
     if (coin()) mixer["head_width"] = one_of({2, 4, 6});
     if (coin()) mixer["window"] = between(1, 6);
     if (coin()) mixer["scale"] = 0.7;
+    if (coin()) mixer["score"] = one_of({"softmax", "saturated", "stick_breaking"});
     if (coin()) mixer["qk_norm"] = norm();
     return mixer;
   }
@@ -221,7 +235,7 @@ class Draw {
                     {"bias", coin()}};
     if (channel["type"] != "experts") return channel;
     channel["experts"] = between(2, 4), channel["active"] = between(1, 2), channel["gated"] = coin();
-    channel["renormalize"] = coin(), channel["gate"] = one_of({"linear", "mlp"}),
+    channel["renormalize"] = coin(), channel["gate"] = one_of({"linear", "mlp", "gmm"}),
     channel["router_hidden"] = 5;
     return channel;
   }

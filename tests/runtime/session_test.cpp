@@ -10,8 +10,13 @@ using runtime::Session;
 const char* const kMixers[] = {
     R"({"type": "attention", "heads": 4, "kv_heads": 2, "position": "rotary"})",
     R"({"type": "attention", "heads": 4, "kv_heads": 1, "window": 9, "qk_norm": "rms_norm", "position": "alibi"})",
-    R"({"type": "average_past"})", R"({"type": "mamba", "d_state": 5})",
-    R"({"type": "mamba2", "d_state": 5, "head_width": 4, "groups": 2})"};
+    R"({"type": "average_past"})",
+    R"({"type": "mamba", "d_state": 5})",
+    R"({"type": "mamba2", "d_state": 5, "head_width": 4, "groups": 2})",
+    R"({"type": "attention", "heads": 4, "score": "saturated", "position": "rotary"})",
+    R"({"type": "attention", "heads": 4, "kv_heads": 2, "window": 70, "score": "stick_breaking"})",
+    R"({"type": "stick_breaking", "heads": 4})",
+    R"({"type": "stick_breaking", "heads": 2, "modules": 4, "active": 2, "gate": "gmm", "router_hidden": 6})"};
 
 std::vector<float> last_of(const std::vector<float>& all, int64_t outputs) {
   return {all.end() - outputs, all.end()};

@@ -104,7 +104,7 @@ std::string sentence_piece_file(const std::vector<std::tuple<std::string, float,
     std::memcpy(bits, &score, 4);
     file += field(1, field(1, text) + '\x15' + std::string(bits, 4) + '\x18' + static_cast<char>(type));
   }
-  return file + field(2, std::string("\x18") + static_cast<char>(kind));
+  return file + field(2, std::string("\x18") + static_cast<char>(kind)) + field(3, "");
 }
 
 const std::vector<std::tuple<std::string, float, int>> kPieces = {
