@@ -9,25 +9,25 @@ class Softmax final : public Score {
  public:
   using Options = SoftmaxOptions;
   Softmax(Scope&, const Options& options) : cap_(options.cap) {}
-  WeightRule rule() const override { return WeightRule::softmax; }
+  ScoreRule rule() const override { return ScoreRule::softmax; }
   double cap() const override { return cap_; }
 
  private:
   double cap_;
 };
 
-template <WeightRule kRule>
+template <ScoreRule kRule>
 class Plain final : public Score {
  public:
   struct Options {
     void describe(Fields&) {}
   };
   Plain(Scope&, const Options&) {}
-  WeightRule rule() const override { return kRule; }
+  ScoreRule rule() const override { return kRule; }
 };
 
-using Saturated = Plain<WeightRule::saturated>;
-using StickBreaking = Plain<WeightRule::stick_breaking>;
+using Saturated = Plain<ScoreRule::saturated>;
+using StickBreaking = Plain<ScoreRule::stick_breaking>;
 
 FORMWORK_PART(Score, Softmax, "softmax", "exponentials over their sum");
 FORMWORK_PART(Score, Saturated, "saturated", "equal weights on the largest scores");

@@ -55,7 +55,7 @@ Tensor ids_for(const Model& model) {
 }
 
 // Whether the runtime takes the model; then it must agree with the plain path.
-bool agrees(Model& model, std::string& reason) {
+bool agrees(Model& model, std::string& reason, double tolerance = 1e-5) {
   const auto ids = ids_for(model);
   const auto whole = fast_path(model, 2, reason);
   if (!whole) return false;
@@ -65,7 +65,7 @@ bool agrees(Model& model, std::string& reason) {
   for (int64_t row = 0; row < 2; ++row) {
     const auto expected = plain_logits(model, ids.narrow(0, row, 1));
     const double scale = std::max(1.0, expected.abs().max().item<double>());
-    EXPECT_LT(gap(found.narrow(0, row, 1), expected), 1e-5 * scale);
+    EXPECT_LT(gap(found.narrow(0, row, 1), expected), tolerance * scale);
   }
   return true;
 }
@@ -291,13 +291,20 @@ std::shared_ptr<Model> drawn_model(unsigned& seed) {
   }
 }
 
+// Where inputs become 8-bit codes, the last bit of a number may decide a code.
+double tolerance_of(const Model& model) {
+  for (const auto& [path, map] : model.spec().linear.items())
+    if (map.value("type", "") == "int8") return 1e-3;
+  return 1e-5;
+}
+
 TEST_F(RandomForm, OfFiftyRandomCompositionsAgreesWithThePlainPath) {
   unsigned seed = 0;
   for (int i = 0; i < 50; ++i, ++seed) {
     const auto model = drawn_model(seed);
     SCOPED_TRACE(model->spec().to_json().dump());
     std::string reason;
-    EXPECT_TRUE(agrees(*model, reason)) << reason;
+    EXPECT_TRUE(agrees(*model, reason, tolerance_of(*model))) << reason;
   }
   EXPECT_LT(seed, 200u) << "most draws build no model";
 }

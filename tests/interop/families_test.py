@@ -83,7 +83,8 @@ def mask_of(name, rows, tokens):
     """Row 0 is whole, row 1 padded on the right, row 2 on the left (where positions can follow), row 3 on both."""
     mask = torch.ones(rows, tokens, dtype=torch.long)
     mask[1, tokens - 7:] = 0
-    if name.startswith(("bart", "marian")):  # their positions count padding on the left
+    # Positions of the first two count padding on the left; the biases of the last flow in from there.
+    if name.startswith(("bart", "marian", "mamba2_biased")):
         mask[2, 5:] = 0
     else:
         mask[2, :9] = 0

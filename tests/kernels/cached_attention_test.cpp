@@ -9,7 +9,7 @@ namespace {
 struct Case {
   int64_t tokens, queries, group, width, value_width, window;
   bool slopes, bias;
-  WeightRule rule = WeightRule::softmax;
+  ScoreRule rule = ScoreRule::softmax;
 };
 
 // Blocks that hold k and v [T, H, d].
@@ -34,9 +34,9 @@ class Blocks {
 };
 
 // Weights of logits [.., T], of which -inf are hidden.
-Tensor weights_of(const Tensor& logits, WeightRule rule) {
-  if (rule == WeightRule::softmax) return logits.softmax(-1);
-  if (rule == WeightRule::saturated) {
+Tensor weights_of(const Tensor& logits, ScoreRule rule) {
+  if (rule == ScoreRule::softmax) return logits.softmax(-1);
+  if (rule == ScoreRule::saturated) {
     const auto best = logits.eq(logits.amax(-1, true)).to(at::kDouble);
     return best / best.sum(-1, true);
   }
@@ -93,13 +93,13 @@ const Case kCases[] = {{1, 1, 1, 4, 4, 0, false, false},
                        {130, 130, 1, 16, 64, 0, false, true},
                        {200, 37, 2, 64, 80, 65, false, false},
                        {64, 9, 4, 33, 17, 3, true, true},
-                       {1, 1, 1, 4, 4, 0, false, false, WeightRule::stick_breaking},
-                       {150, 150, 2, 20, 9, 0, false, false, WeightRule::stick_breaking},
-                       {200, 37, 3, 8, 80, 65, true, true, WeightRule::stick_breaking}};
+                       {1, 1, 1, 4, 4, 0, false, false, ScoreRule::stick_breaking},
+                       {150, 150, 2, 20, 9, 0, false, false, ScoreRule::stick_breaking},
+                       {200, 37, 3, 8, 80, 65, true, true, ScoreRule::stick_breaking}};
 // Rounding decides which key is the largest, so only exact caches have a formula.
-const Case kSaturated[] = {{1, 1, 1, 4, 4, 0, false, false, WeightRule::saturated},
-                           {150, 150, 2, 20, 9, 0, false, false, WeightRule::saturated},
-                           {200, 37, 3, 8, 80, 65, true, true, WeightRule::saturated}};
+const Case kSaturated[] = {{1, 1, 1, 4, 4, 0, false, false, ScoreRule::saturated},
+                           {150, 150, 2, 20, 9, 0, false, false, ScoreRule::saturated},
+                           {200, 37, 3, 8, 80, 65, true, true, ScoreRule::saturated}};
 
 TEST(CachedAttention, FollowsTheFormula) {
   at::manual_seed(1);
@@ -118,7 +118,7 @@ TEST(CachedAttention, SaturatedWeightsAreSharedByEqualKeys) {
   const Blocks blocks(layout, k, v);
   const auto q = at::ones({2, 1}), o = at::empty({2, 1});
   CachedAttention call{layout, blocks.data(), 0, 148, 2, 1, 1.0f};
-  call.rule = WeightRule::saturated;
+  call.rule = ScoreRule::saturated;
   call.q = raw<float>(q), call.q_stride = 1, call.o = raw<float>(o), call.o_stride = 1;
   cached_attention(call, 0, 2);
   EXPECT_NEAR(o[0].item<float>(), 71, 1e-4);

@@ -34,7 +34,7 @@ void cache_token(const CacheLayout& layout, std::byte* block, std::int64_t head,
                  const float* key, const float* value);
 
 // How the scores of a query become weights of its keys (formwork/scores says by what formulas).
-enum class WeightRule { softmax, saturated, stick_breaking };
+enum class ScoreRule { softmax, saturated, stick_breaking };
 
 // The queries of one key head: `queries` tokens from place `first` on, `group` heads of each.
 //
@@ -50,7 +50,7 @@ struct CachedAttention {
   const float* bias = nullptr;    // [group, reach] or null
   std::int64_t reach = 0;
   float cap = 0;  // 0: none
-  WeightRule rule = WeightRule::softmax;
+  ScoreRule rule = ScoreRule::softmax;
   const float* q = nullptr;  // token i, head g at q + i * q_stride + g * width
   std::int64_t q_stride = 0;
   float* o = nullptr;  // token i, head g at o + i * o_stride + g * value_width

@@ -23,11 +23,11 @@ struct RunningWeights {
 };
 
 // Whether a rule reads the keys from the newest block to the oldest.
-inline bool newest_first(WeightRule rule) { return rule == WeightRule::stick_breaking; }
+inline bool newest_first(ScoreRule rule) { return rule == ScoreRule::stick_breaking; }
 
 // What the sum of weighted values is multiplied by in the end.
-inline float share_of(WeightRule rule, const RunningWeights& running) {
-  return rule == WeightRule::stick_breaking ? 1.0f : 1 / running.sum;
+inline float share_of(ScoreRule rule, const RunningWeights& running) {
+  return rule == ScoreRule::stick_breaking ? 1.0f : 1 / running.sum;
 }
 
 // Each of these turns the scores [from, to) of a block into weights and the others into 0, and moves
@@ -92,10 +92,10 @@ inline float weigh_stick(float* scores, std::int64_t from, std::int64_t to, Runn
   return 1;
 }
 
-inline float weigh(WeightRule rule, float* scores, std::int64_t from, std::int64_t to,
+inline float weigh(ScoreRule rule, float* scores, std::int64_t from, std::int64_t to,
                    RunningWeights& running) {
-  if (rule == WeightRule::saturated) return weigh_saturated(scores, from, to, running);
-  if (rule == WeightRule::stick_breaking) return weigh_stick(scores, from, to, running);
+  if (rule == ScoreRule::saturated) return weigh_saturated(scores, from, to, running);
+  if (rule == ScoreRule::stick_breaking) return weigh_stick(scores, from, to, running);
   return weigh_softmax(scores, from, to, running);
 }
 

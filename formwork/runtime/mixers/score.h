@@ -10,7 +10,7 @@ class Score {
   static const char* kind() { return "runtime scores"; }
   static const char* noun() { return "score"; }
   virtual ~Score() = default;
-  virtual WeightRule rule() const = 0;
+  virtual ScoreRule rule() const = 0;
   virtual double cap() const { return 0; }  // at which scores end smoothly; 0: none
 };
 

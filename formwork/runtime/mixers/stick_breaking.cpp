@@ -113,7 +113,7 @@ void StickBreakingAttention::attend(const Pass& pass, KvCache& cache, const Buff
   const int64_t keys = heads_ * width_, values = heads_ * value_width_;
   store_heads(pass, cache, {buffers.k, keys}, {buffers.v, values});
   CachedAttention call{cache.layout(), nullptr, 0, 0, 0, active_, scale_};
-  call.rule = WeightRule::stick_breaking;
+  call.rule = ScoreRule::stick_breaking;
   call.q = buffers.q, call.q_stride = keys * active_;
   call.o = buffers.mixed, call.o_stride = values * active_;
   attend_heads(pass, cache, call);
