@@ -75,7 +75,7 @@ def marian(lines, folder):
         if transformers:
             pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
             names.update(pieces.id_to_piece(i) for i in range(pieces.get_piece_size()))
-    names = sorted(name for name in names if generator.random() < 0.97 and name not in ("</s>", "<unk>", "<pad>"))
+    names = [name for name in sorted(names) if generator.random() < 0.97 and name not in ("</s>", "<unk>", "<pad>")]
     generator.shuffle(names)
     names = ["</s>", "<unk>", *names, ">>fr<<", ">>de_AT<<", "<pad>"]
     write(folder, vocab={name: i for i, name in enumerate(names)})
