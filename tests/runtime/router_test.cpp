@@ -4,12 +4,6 @@
 namespace formwork {
 namespace {
 
-Tensor plain_logits(Model& model, const std::vector<int64_t>& ids) {
-  const at::NoGradGuard guard;
-  auto ctx = model.make_context();
-  return model.forward(ctx, {{"input_ids", at::tensor(ids).unsqueeze(0)}}).at("logits").squeeze(0);
-}
-
 TEST(Router, RemovedModulesKeepTheirShareOfTheSoftmax) {
   for (const char* gate : {"linear", "mlp", "gmm"}) {
     auto spec = small_spec();

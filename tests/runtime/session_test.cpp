@@ -62,6 +62,18 @@ TEST(Session, ASequenceIsTheSameHoweverItIsCut) {
   }
 }
 
+TEST(Session, LongSequencesAgreeWithThePlainPath) {
+  for (const char* mixer : kMixers) {
+    const auto plain = noisy_float(small_spec(mixer));
+    const InRuntime model(plain);
+    const auto ids = some_ids(200);
+    const auto expected = plain_logits(*plain, ids);
+    auto session = model.session();
+    const auto found = at::tensor(all_logits(session, 0, ids)).view_as(expected);
+    EXPECT_LT((found - expected).abs().max().item<double>(), 1e-4) << mixer;
+  }
+}
+
 TEST(Session, GoesOnAfterForgettingAndAfterCopies) {
   for (const char* mixer : kMixers) {
     const InRuntime model(noisy_float(small_spec(mixer)));

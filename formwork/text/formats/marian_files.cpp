@@ -9,6 +9,7 @@
 #include "formwork/text/models/bpe_json.h"
 #include "formwork/text/models/renumbered_unigram.h"
 #include "formwork/text/pipeline_tokenizer.h"
+#include "formwork/text/unicode/utf8.h"
 
 namespace formwork {
 namespace {
@@ -26,7 +27,7 @@ Unigram source_pieces(const TokenizerParts& parts, const std::string& where) {
     const auto type = static_cast<TokenType>(parts.types[id]);
     if (type == TokenType::unknown) unknown = vocabulary.size();
     if (type != TokenType::normal && type != TokenType::user_defined && type != TokenType::unknown) continue;
-    vocabulary.add(vocabulary.size(), parts.tokens[id], where);
+    vocabulary.add(vocabulary.size(), utf8_replaced(parts.tokens[id]), where);
     scores.push_back(parts.scores[id]);
   }
   if (!unknown) fail("{}: expected a piece for what is unknown, found none", where);
