@@ -1,5 +1,5 @@
-// How the cost of Mamba's mixer grows: a training pass (forward and backward) with the length of the row, and
-// a step of decoding with its position. Interleaved repeats, the median of each.
+// How the cost of the mixers of Mamba and Mamba-2 grows: a training pass (forward and backward) with the
+// length of the row, and a step of decoding with its position. Interleaved repeats, the median of each.
 #include <chrono>
 #include <cstdio>
 
@@ -63,12 +63,15 @@ double decode_step(Model& model, int64_t seen) {
 int main() {
   using namespace formwork;
   keep_freed_memory();
-  const auto spec = Json::parse(
-      R"({"formwork": 1, "model": {"type": "part", "kind": "mixers", "width": 128, "part": "mamba"}})");
-  auto model = build_model(Spec::from_json(spec, "bench"));
-  train_passes(*model);
-  const double early = decode_step(*model, 10), late = decode_step(*model, 4000);
-  fmt::print("decode step at position 10 {:.4f} ms, at 4000 {:.4f} ms, ratio {:.2f}\n", early, late,
-             late / early);
+  auto spec = Json::parse(R"({"formwork": 1, "model": {"type": "part", "kind": "mixers", "width": 128}})");
+  for (const char* part : {"mamba", "mamba2"}) {
+    fmt::print("{}\n", part);
+    spec["model"]["part"] = part;
+    auto model = build_model(Spec::from_json(spec, "bench"));
+    train_passes(*model);
+    const double early = decode_step(*model, 10), late = decode_step(*model, 4000);
+    fmt::print("decode step at position 10 {:.4f} ms, at 4000 {:.4f} ms, ratio {:.2f}\n", early, late,
+               late / early);
+  }
   return 0;
 }

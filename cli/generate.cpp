@@ -32,10 +32,12 @@ std::optional<int64_t> stop_token(const Tokenizer& tokenizer, const std::string&
   return ids[0];
 }
 
+bool has_encoder(const Model& model) { return model.spec().model.type == "encoder_decoder"; }
+
 // An encoder-decoder reads the prompt with its encoder; its decoder begins with a token of its own.
 void set_prompt(DecodeRequest& request, const Model& model, const std::vector<int64_t>& ids) {
   request.prompt = at::tensor(ids, at::kLong).unsqueeze(0);
-  if (model.spec().model.type != "encoder_decoder") return;
+  if (!has_encoder(model)) return;
   const Json start =
       model.spec().meta.value(Json::json_pointer("/hugging_face/config/decoder_start_token_id"), Json());
   if (!start.is_number_integer())
@@ -44,9 +46,12 @@ void set_prompt(DecodeRequest& request, const Model& model, const std::vector<in
   request.prompt = at::full({1, 1}, start.get<int64_t>(), at::kLong);
 }
 
-std::vector<int64_t> prompt_ids(const Arguments& arguments, const Tokenizer* tokenizer) {
+// What an encoder reads is a whole text, with the special tokens around it; a decoder goes on with its
+// prompt.
+std::vector<int64_t> prompt_ids(const Arguments& arguments, const Model& model, const Tokenizer* tokenizer) {
   if (!tokenizer) return arguments.ids;
-  auto ids = tokenizer->encode(arguments.prompt);
+  auto ids = has_encoder(model) ? tokenizer->encode_for_model(arguments.prompt).ids
+                                : tokenizer->encode(arguments.prompt);
   if (ids.empty()) fail("generate: the prompt has no tokens");
   return ids;
 }
@@ -76,7 +81,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
   DecodeRequest request;
   request.tokens = arguments.tokens;
   request.seed = static_cast<uint64_t>(arguments.decode.seed);
-  set_prompt(request, *model, prompt_ids(arguments, tokenizer.get()));
+  set_prompt(request, *model, prompt_ids(arguments, *model, tokenizer.get()));
   if (tokenizer) request.stop = stop_token(*tokenizer, arguments.stop);
   std::string why_plain;
   request.on_path = [&](const std::string& reason) { why_plain = reason; };
@@ -86,7 +91,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
     row["settings"] = settings_in_force(arguments, strategy->draws(), why_plain);
     fmt::print("{}\n", Json::array({row}).dump(2, ' ', false, Json::error_handler_t::replace));
   } else if (tokenizer) {
-    fmt::print("{}{}\n", arguments.prompt, row["text"].get<std::string>());
+    fmt::print("{}{}\n", has_encoder(*model) ? "" : arguments.prompt, row["text"].get<std::string>());
   } else {
     fmt::print("{}\n", fmt::join(made.tokens, " "));
   }

@@ -19,8 +19,7 @@ struct Arguments {
 // A tokenizer's own files, or the tokenizer inside a trained model.
 std::shared_ptr<const Tokenizer> find(const std::string& model) {
   const std::filesystem::path path = model;
-  if (!std::filesystem::exists(path / "formwork.json") || std::filesystem::exists(path / "tokenizer.json"))
-    return tokenizer_at(path);
+  if (!std::filesystem::exists(path / "formwork.json") || has_tokenizer(path)) return tokenizer_at(path);
   return model_tokenizer(find_spec(model).meta, path);
 }
 

@@ -9,7 +9,7 @@ file(CREATE_LINK ${LIBTORCH}/include/fmt ${FORMWORK_FMT}/fmt SYMBOLIC)
 file(GLOB_RECURSE FORMWORK_RUNTIME_SOURCES CONFIGURE_DEPENDS formwork/runtime/*.cpp formwork/text/*.cpp
   formwork/kernels/cpu/amx_tiles.cpp formwork/kernels/cpu/float_product.cpp formwork/kernels/cpu/ggml*.cpp
   formwork/kernels/cpu/int4*.cpp formwork/kernels/cpu/int8*.cpp formwork/kernels/cpu/parallel*.cpp)
-foreach(name cached_attention elementwise few_rows norm_rms rotary selective_scan)
+foreach(name cached_attention dual_scan elementwise few_rows norm_rms rotary selective_scan)
   list(APPEND FORMWORK_RUNTIME_SOURCES formwork/kernels/cpu/${name}.cpp)
 endforeach()
 foreach(name axis error factory file fmt json json_text name_hash options raw sources spec wildcard)

@@ -13,12 +13,6 @@
 
 namespace formwork {
 
-// What pruned modules leave behind, in a part's scope: axis and map; and how many of the last modules were
-// added to a trained model.
-inline constexpr const char* kRemovedModules = "removed";
-inline constexpr const char* kRemovedRows = "router_removed";
-inline constexpr const char* kGrownModules = "grown";
-
 // Where in a Spec's JSON a part asks for the load-concentration loss. Trained with it from the start, all
 // tokens soon take the same few modules and the others never learn: it is meant for a trained model.
 std::vector<std::string> concentrating_parts(const Json& spec, const std::string& path = {});

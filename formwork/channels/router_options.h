@@ -4,6 +4,12 @@
 
 namespace formwork {
 
+// What pruned modules leave behind, in a part's scope: axis and map; and how many of the last modules were
+// added to a trained model.
+inline constexpr const char* kRemovedModules = "removed";
+inline constexpr const char* kRemovedRows = "router_removed";
+inline constexpr const char* kGrownModules = "grown";
+
 struct RouterOptions {
   std::string gate = "linear", balance_loss = "switch";
   int64_t active = 2, hidden = 256, sample = 0;

@@ -8,6 +8,7 @@
 #include "formwork/core/json_text.h"
 #include "formwork/interop/gguf_file.h"
 #include "formwork/text/formats/tokenizer_parts.h"
+#include "formwork/text/tokenizer.h"
 
 namespace formwork {
 
@@ -95,7 +96,10 @@ std::string add_tokenizer(const Json& meta, GgufWriter& writer) {
       if (key.starts_with("tokenizer.")) writer.add(key, value);
     return "";
   }
-  const json whole = kept.is_string() ? read_json<json>(path) : json::parse(kept.dump());
+  const bool is_folder = kept.is_string() && std::filesystem::is_directory(path);
+  const json whole = is_folder          ? load_tokenizer(path)->to_json()
+                     : kept.is_string() ? read_json<json>(path)
+                                        : json::parse(kept.dump());
   if (whole.value("/model/type"_json_pointer, "") != "BPE")
     return no_tokenizer(writer, "it is no byte-level BPE");
   const auto pre = name_of_pre_tokenizer(whole.value("pre_tokenizer", json()));
@@ -107,7 +111,7 @@ std::string add_tokenizer(const Json& meta, GgufWriter& writer) {
   writer.add_integers("tokenizer.ggml.token_type", arrays.types);
   writer.add_strings("tokenizer.ggml.merges", arrays.merges);
   writer.add("tokenizer.ggml.add_bos_token", false);
-  if (!path.empty()) add_companions(path.parent_path(), arrays, writer);
+  if (!path.empty()) add_companions(is_folder ? path : path.parent_path(), arrays, writer);
   return "";
 }
 

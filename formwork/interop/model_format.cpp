@@ -2,6 +2,7 @@
 
 #include "formwork/core/error.h"
 #include "formwork/interop/safetensors_shards.h"
+#include "formwork/text/tokenizer.h"
 
 namespace formwork {
 
@@ -57,8 +58,9 @@ bool holds_model(const fs::path& path) {
 
 Spec spec_of_model(const StoredModel& model, const fs::path& path) {
   auto spec = model.spec();
+  if (spec.meta.contains("tokenizer") || !has_tokenizer(path)) return spec;
   const auto file = path / "tokenizer.json";
-  if (!spec.meta.contains("tokenizer") && fs::exists(file)) spec.meta["tokenizer"] = file.string();
+  spec.meta["tokenizer"] = fs::exists(file) ? file.string() : path.string();
   return spec;
 }
 

@@ -45,8 +45,8 @@ std::unique_ptr<StoredModel> open_model(const std::filesystem::path& path);
 // Whether there is a model with weights at `path`.
 bool holds_model(const std::filesystem::path& path);
 
-// The Spec of the model at `path`, which is open. A tokenizer.json beside it is named in meta, unless that
-// holds one.
+// The Spec of the model at `path`, which is open. A tokenizer beside it is named in meta, unless that holds
+// one.
 Spec spec_of_model(const StoredModel& model, const std::filesystem::path& path);
 
 }  // namespace formwork

@@ -34,15 +34,14 @@ std::shared_ptr<const Tokenizer> find_tokenizer(Json& meta, const std::string& k
     fail("expected a model of text, found one whose tokens are {} symbols of a generated task",
          meta["symbols"].size());
   if (meta.contains("hugging_face"))
-    fail("expected a tokenizer.json beside the model, which came with a vocabulary of its own; found none");
+    fail("expected a tokenizer beside the model, which came with a vocabulary of its own; found none");
   auto tokenizer = make_tokenizer(kind, vocab, train, special);
   meta["tokenizer"] = Json::parse(tokenizer->to_json().dump());
   return tokenizer;
 }
 
 std::shared_ptr<const Tokenizer> model_tokenizer(const Json& meta, const std::filesystem::path& model) {
-  if (!meta.contains("tokenizer") && std::filesystem::exists(model / "tokenizer.json"))
-    return load_tokenizer(model);
+  if (!meta.contains("tokenizer") && has_tokenizer(model)) return load_tokenizer(model);
   Json copy = meta;
   return find_tokenizer(copy, "byte", 256, [] { return std::string(); });
 }

@@ -54,7 +54,8 @@ class Tokenizer {
   const SpecialIds& special() const { return special_; }
   void set_special(const SpecialIds& ids) { special_ = ids; }
 
-  // The content of a `tokenizer.json` that the Hugging Face tokenizers library reads as well.
+  // The content of a `tokenizer.json` that the Hugging Face tokenizers library reads as well, but for
+  // Marian's files, which no such file can express to it.
   virtual nlohmann::json to_json() const = 0;
   void save(const std::filesystem::path& path) const;
 
@@ -66,9 +67,11 @@ class Tokenizer {
 // Throws Error for parts that are not known and for broken content.
 std::unique_ptr<Tokenizer> tokenizer_from_json(nlohmann::json content, std::string_view where);
 
-// Reads a folder (tokenizer.json, or else a SentencePiece model or a vocab.txt, with the special ids of
-// tokenizer_config.json and special_tokens_map.json), or one file: tokenizer.json, *.model (SentencePiece),
-// *.tiktoken.
+// Reads a folder (tokenizer.json, or else a SentencePiece model, a vocab.txt, vocab.json with merges.txt, or
+// Marian's source.spm with vocab.json; with the special ids of tokenizer_config.json and
+// special_tokens_map.json), or one file: tokenizer.json, *.model (SentencePiece), *.tiktoken.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& path);
+// Whether a folder holds the files of one.
+bool has_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace formwork

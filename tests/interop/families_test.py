@@ -6,7 +6,8 @@ For each model of family_zoo.py: logits of a padded batch in float32 (1e-4) and 
 decoders also by formwork-run, which lies beside PROGRAM and refuses what is no decoder), and a folder that `formwork
 export` wrote, loaded by transformers again. The float64 reference is transformers with
 everything in double: its code casts norms, softmax and rotary angles to float32 on purpose, so those names mean
-double while it runs. And the sentence embeddings of all-MiniLM-L6-v2, where that model is at hand.
+double while it runs. And the sentence embeddings of all-MiniLM-L6-v2, where that model is at hand, and a translation by
+text alone.
 
 Exits with 77 (skipped) where transformers is not installed.
 """
@@ -91,7 +92,8 @@ def mask_of(name, rows, tokens):
     """Row 0 is whole, row 1 padded on the right, row 2 on the left (where positions can follow), row 3 on both."""
     mask = torch.ones(rows, tokens, dtype=torch.long)
     mask[1, tokens - 7:] = 0
-    if name.startswith(("bart", "marian")):  # their positions count padding on the left
+    # Positions of the first two count padding on the left; the biases of the last flow in from there.
+    if name.startswith(("bart", "marian", "mamba2_biased")):
         mask[2, 5:] = 0
     else:
         mask[2, :9] = 0
@@ -243,14 +245,55 @@ def check_sentences():
     return f"{len(sentences)} sentences, smallest cosine {cosine:.7f}"
 
 
+def check_translation():
+    """A folder of Marian with its own files of pieces: text in, text out."""
+    try:
+        import sentencepiece  # noqa: F401
+        import tokenizers  # noqa: F401
+    except ImportError as error:
+        return f"SKIPPED: {error}"
+    sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "system" / "tokenizers"))
+    from older_files import marian
+    from strings import all_strings
+    lines = [line for line in all_strings(4000) if 20 < len(line) < 400 and line.isascii() and "\0" not in line]
+    text = "The encoder reads a whole text, and its end."
+    with tempfile.TemporaryDirectory() as place:
+        folder = pathlib.Path(place)
+        tokenizer, _ = marian(lines, folder)
+        size = len(tokenizer.encoder)
+        options = dict(family_zoo.MODELS["marian"][2], vocab_size=size, decoder_vocab_size=size, pad_token_id=size - 1,
+                       decoder_start_token_id=size - 1, encoder_layers=1, decoder_layers=1)
+        for seed in range(20):  # until a model has more to say than one token for ever
+            torch.manual_seed(seed)
+            model = transformers.MarianMTModel(transformers.MarianConfig(**options)).eval()
+            with torch.no_grad():
+                for key, value in model.named_parameters():
+                    if "embed_positions" not in key:
+                        value.add_(torch.randn(value.shape) * 0.3)
+                model.generation_config.eos_token_id = model.generation_config.bad_words_ids = None
+                made = model.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=12, do_sample=False, num_beams=1)
+            kinds = len(set(made[0].tolist()))
+            if kinds > 4:
+                break
+        model.save_pretrained(folder)
+        wanted = tokenizer.decode(made[0][1:])
+        found = Run("generate", folder, "--prompt", text, "--tokens", 12).output().rstrip("\n")
+    assert kinds > 4, "every translation says one thing for ever"
+    assert found.strip() == wanted, f"translations differ:\n{wanted!r}\n{found!r}"
+    return f"{kinds} different tokens of text from text"
+
+
+CHECKS = {"sentences": check_sentences, "translation": check_translation}
+
+
 def main():
-    names = sys.argv[2:] or [*family_zoo.MODELS, "sentences"]
+    names = sys.argv[2:] or [*family_zoo.MODELS, *CHECKS]
     print(f"transformers {transformers.__version__}, torch {torch.__version__}")
     print(f"{'model':20} {'float32':>9} {'float64':>9}  different greedy tokens")
     failed = 0
     for name in names:
         try:
-            result = check_sentences() if name == "sentences" else check(name)
+            result = CHECKS[name]() if name in CHECKS else check(name)
         except Exception as error:  # the others are still worth a look
             failed += 1
             result = f"FAILED: {type(error).__name__}: {error}"

@@ -66,6 +66,13 @@ MODELS = {
     "mamba": (hf.MambaForCausalLM, hf.MambaConfig, dict(
         vocab_size=VOCAB, hidden_size=32, state_size=4, num_hidden_layers=2, layer_norm_epsilon=1e-4,
         bos_token_id=1, eos_token_id=2, pad_token_id=0)),
+    "mamba2": (hf.Mamba2ForCausalLM, hf.Mamba2Config, dict(
+        vocab_size=VOCAB, hidden_size=32, state_size=6, num_hidden_layers=2, num_heads=8, head_dim=8, n_groups=2,
+        chunk_size=5, layer_norm_epsilon=1e-4, bos_token_id=1, eos_token_id=2, pad_token_id=0)),
+    "mamba2_biased": (hf.Mamba2ForCausalLM, hf.Mamba2Config, dict(
+        vocab_size=VOCAB, hidden_size=32, state_size=6, num_hidden_layers=2, num_heads=4, head_dim=24, expand=3,
+        n_groups=1, conv_kernel=3, use_bias=True, use_conv_bias=False, tie_word_embeddings=True, bos_token_id=1,
+        eos_token_id=2, pad_token_id=0)),
     "t5": (hf.T5ForConditionalGeneration, hf.T5Config, dict(
         vocab_size=VOCAB, d_model=32, d_kv=6, d_ff=48, num_layers=2, num_heads=4,
         initializer_factor=0.1, relative_attention_num_buckets=8, relative_attention_max_distance=20, decoder_start_token_id=0)),

@@ -9,6 +9,7 @@ namespace {
 struct Case {
   int64_t tokens, queries, group, width, value_width, window;
   bool slopes, bias;
+  ScoreRule rule = ScoreRule::softmax;
 };
 
 // Blocks that hold k and v [T, H, d].
@@ -32,6 +33,19 @@ class Blocks {
   std::vector<const std::byte*> pointers_;
 };
 
+// Weights of logits [.., T], of which -inf are hidden.
+Tensor weights_of(const Tensor& logits, ScoreRule rule) {
+  if (rule == ScoreRule::softmax) return logits.softmax(-1);
+  if (rule == ScoreRule::saturated) {
+    const auto best = logits.eq(logits.amax(-1, true)).to(at::kDouble);
+    return best / best.sum(-1, true);
+  }
+  // The stick that is left when key j breaks it: the product of 1 - sigmoid over later keys.
+  const auto taken = logits.sigmoid();
+  const auto left = (1 - taken).flip({-1}).cumprod(-1).flip({-1});
+  return taken * at::constant_pad_nd(left.narrow(-1, 1, left.size(-1) - 1), {0, 1}, 1);
+}
+
 // By the formula, in double: [queries, group, value width] of one head.
 Tensor formula(const Case& c, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& slopes,
                const Tensor& bias) {
@@ -46,7 +60,7 @@ Tensor formula(const Case& c, const Tensor& q, const Tensor& k, const Tensor& v,
   }
   auto hidden = distance < 0;
   if (c.window) hidden = hidden.logical_or(distance >= c.window);
-  return logits.masked_fill(hidden, -INFINITY).softmax(-1).matmul(v.to(at::kDouble));
+  return weights_of(logits.masked_fill(hidden, -INFINITY), c.rule).matmul(v.to(at::kDouble));
 }
 
 void check(const Case& c, CacheType type, double factor) {
@@ -58,7 +72,7 @@ void check(const Case& c, CacheType type, double factor) {
   const Blocks blocks(layout, k, v);
   const auto o = at::empty({c.queries, c.group, c.value_width});
   CachedAttention call{layout, blocks.data(), 1, c.tokens - c.queries, c.queries, c.group, 0.3f};
-  call.window = c.window;
+  call.window = c.window, call.rule = c.rule;
   if (c.slopes) call.slopes = raw<float>(slopes);
   if (c.bias) call.bias = raw<float>(bias), call.reach = 7;
   call.q = raw<float>(q) + c.group * c.width, call.q_stride = kHeads * c.group * c.width;
@@ -78,13 +92,37 @@ const Case kCases[] = {{1, 1, 1, 4, 4, 0, false, false},
                        {70, 1, 3, 20, 9, 0, true, false},
                        {130, 130, 1, 16, 64, 0, false, true},
                        {200, 37, 2, 64, 80, 65, false, false},
-                       {64, 9, 4, 33, 17, 3, true, true}};
+                       {64, 9, 4, 33, 17, 3, true, true},
+                       {1, 1, 1, 4, 4, 0, false, false, ScoreRule::stick_breaking},
+                       {150, 150, 2, 20, 9, 0, false, false, ScoreRule::stick_breaking},
+                       {200, 37, 3, 8, 80, 65, true, true, ScoreRule::stick_breaking}};
+// Rounding decides which key is the largest, so only exact caches have a formula.
+const Case kSaturated[] = {{1, 1, 1, 4, 4, 0, false, false, ScoreRule::saturated},
+                           {150, 150, 2, 20, 9, 0, false, false, ScoreRule::saturated},
+                           {200, 37, 3, 8, 80, 65, true, true, ScoreRule::saturated}};
 
 TEST(CachedAttention, FollowsTheFormula) {
   at::manual_seed(1);
   for_every_target([] {
     for (const auto& c : kCases) check(c, CacheType::float32, 2);
+    for (const auto& c : kSaturated) check(c, CacheType::float32, 2);
   });
+}
+
+// Equal keys in several blocks share the weight.
+TEST(CachedAttention, SaturatedWeightsAreSharedByEqualKeys) {
+  const CacheLayout layout{CacheType::float32, 1, 1, 1};
+  auto k = at::zeros({150, 1, 1}), v = at::arange(150, at::kFloat).view({150, 1, 1});
+  for (const int64_t j : {3, 70, 140}) k[j] = 2;
+  k[149] = 3;
+  const Blocks blocks(layout, k, v);
+  const auto q = at::ones({2, 1}), o = at::empty({2, 1});
+  CachedAttention call{layout, blocks.data(), 0, 148, 2, 1, 1.0f};
+  call.rule = ScoreRule::saturated;
+  call.q = raw<float>(q), call.q_stride = 1, call.o = raw<float>(o), call.o_stride = 1;
+  cached_attention(call, 0, 2);
+  EXPECT_NEAR(o[0].item<float>(), 71, 1e-4);
+  EXPECT_EQ(o[1].item<float>(), 149);
 }
 
 // bfloat16 keeps 8 bits, int8 codes 7 of each row.

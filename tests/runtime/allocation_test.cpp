@@ -61,7 +61,11 @@ TEST(Allocations, NoneOnceWarm) {
   delete new int64_t(7);
   ASSERT_GT(asked, before) << "the count does not work";
   EXPECT_EQ(asked_in_steps(small_spec()), 0);
-  EXPECT_EQ(asked_in_steps(small_spec(R"({"type": "average_past"})")), 0);
+  for (const char* mixer :
+       {R"({"type": "average_past"})", R"({"type": "mamba2", "head_width": 16, "groups": 2})",
+        R"({"type": "attention", "score": "saturated"})", R"({"type": "stick_breaking", "heads": 4})",
+        R"({"type": "stick_breaking", "heads": 2, "modules": 3, "active": 2, "gate": "gmm"})"})
+    EXPECT_EQ(asked_in_steps(small_spec(mixer)), 0) << mixer;
   for (const char* map : {R"({"type": "int4", "group": 8})", R"({"type": "int8"})", R"({"type": "low_rank"})",
                           R"({"type": "stacked"})", R"({"type": "ggml_block", "format": "q4_1"})"}) {
     auto spec = small_spec();

@@ -60,6 +60,13 @@ inline std::vector<int64_t> some_ids(int64_t count, int64_t row = 0, int64_t voc
   return ids;
 }
 
+// The full program's logits [T, vocab] of a sequence, in one pass.
+inline Tensor plain_logits(Model& model, const std::vector<int64_t>& ids) {
+  const at::NoGradGuard guard;
+  auto ctx = model.make_context();
+  return model.forward(ctx, {{"input_ids", at::tensor(ids).unsqueeze(0)}}).at("logits").squeeze(0);
+}
+
 // Logits of every token of a sequence that is given at once.
 inline std::vector<float> all_logits(runtime::Session& session, int64_t row,
                                      const std::vector<int64_t>& ids) {

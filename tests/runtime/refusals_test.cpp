@@ -13,11 +13,11 @@ std::string reason_for(const Json& spec) {
 }
 
 TEST(Refusals, NameThePathAndThePart) {
-  EXPECT_EQ(reason_for(small_spec(R"({"type": "stick_breaking", "heads": 4})"))
-                .find("layers.0.mixer: token mixer 'stick_breaking' has no runtime form; those that have: "),
-            0u);
-  EXPECT_EQ(reason_for(small_spec(R"({"type": "attention", "heads": 4, "score": "saturated"})")),
-            "layers.0.mixer.score: score 'saturated' has no runtime form; those that have: softmax");
+  EXPECT_EQ(reason_for(small_spec(R"({"type": "attention", "heads": 4, "position": "learned"})")),
+            "layers.0.mixer.position: position 'learned' has no runtime form; those that have: alibi, none, "
+            "rotary, t5");
+  EXPECT_EQ(reason_for(small_spec(R"({"type": "mamba", "complex": true})")),
+            "layers.0.mixer: 'mamba' with complex states has no runtime form");
   auto spec = small_spec();
   spec["linear"] = {{"layers.1.channel.down", {{"type", "int8"}, {"scheme", "zeropoint-vector"}}}};
   EXPECT_EQ(reason_for(spec),

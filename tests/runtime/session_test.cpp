@@ -11,7 +11,13 @@ using runtime::Session;
 const char* const kMixers[] = {
     R"({"type": "attention", "heads": 4, "kv_heads": 2, "position": "rotary"})",
     R"({"type": "attention", "heads": 4, "kv_heads": 1, "window": 9, "qk_norm": "rms_norm", "position": "alibi"})",
-    R"({"type": "average_past"})", R"({"type": "mamba", "d_state": 5})"};
+    R"({"type": "average_past"})",
+    R"({"type": "mamba", "d_state": 5})",
+    R"({"type": "mamba2", "d_state": 5, "head_width": 4, "groups": 2})",
+    R"({"type": "attention", "heads": 4, "score": "saturated", "position": "rotary"})",
+    R"({"type": "attention", "heads": 4, "kv_heads": 2, "window": 70, "score": "stick_breaking"})",
+    R"({"type": "stick_breaking", "heads": 4})",
+    R"({"type": "stick_breaking", "heads": 2, "modules": 4, "active": 2, "gate": "gmm", "router_hidden": 6})"};
 
 std::vector<float> last_of(const std::vector<float>& all, int64_t outputs) {
   return {all.end() - outputs, all.end()};
@@ -85,6 +91,18 @@ TEST(Session, ManyTokensAreTheSameAloneAndAmongOthers) {
       const float* found = session.append(appends) + place * outputs;
       EXPECT_EQ(std::vector<float>(found, found + outputs), expected) << mixer << " in place " << place;
     }
+  }
+}
+
+TEST(Session, LongSequencesAgreeWithThePlainPath) {
+  for (const char* mixer : kMixers) {
+    const auto plain = noisy_float(small_spec(mixer));
+    const InRuntime model(plain);
+    const auto ids = some_ids(200);
+    const auto expected = plain_logits(*plain, ids);
+    auto session = model.session();
+    const auto found = at::tensor(all_logits(session, 0, ids)).view_as(expected);
+    EXPECT_LT((found - expected).abs().max().item<double>(), 1e-4) << mixer;
   }
 }
 

@@ -80,6 +80,14 @@ void llama_rules(WeightRules& rules, bool mlp) {
   rules.map("head", "lm_head");
 }
 
+void convolution_rules(WeightRules& rules, const std::string& ours, const std::string& theirs) {
+  if (!rules.has(ours + ".weight")) return;
+  const auto shape = rules.param(ours + ".weight").shape();
+  rules.add(ours + ".weight", {theirs + ".weight"},
+            weight_op::reshaped(shape, {shape.front(), 1, shape.back()}));
+  rules.add(ours + ".bias", {theirs + ".bias"});
+}
+
 TheirNames llama_names() { return {"model.", {"*.rotary_emb.inv_freq", "lm_head.weight"}}; }
 
 const Json& first_layer(const Json& spec) { return spec.at("model").at("layers").at(0); }

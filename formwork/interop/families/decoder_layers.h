@@ -25,6 +25,8 @@ std::vector<int64_t> windows(const Config& config, int64_t layers, int64_t windo
 // "layers.N" of ours and theirs ("model.layers.N"): embedding, attention, norms, MLP, final norm, head.
 void llama_rules(WeightRules& rules, bool mlp = true);
 TheirNames llama_names();
+// A depthwise convolution along tokens, ours [C, K] and theirs [C, 1, K], with its bias where it has one.
+void convolution_rules(WeightRules& rules, const std::string& ours, const std::string& theirs);
 
 // The config of a model of that form, without what a family adds; null where it has another form.
 Json llama_config(const Json& spec);

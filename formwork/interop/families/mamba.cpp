@@ -47,11 +47,7 @@ class MambaFamily final : public Family {
       rules.map(ours + "delta", mixer + "dt_proj");
       rules.map(ours + "out", mixer + "out_proj");
       for (const char* name : {"A_log", "D"}) rules.add(ours + name, {mixer + name});
-      if (!rules.has(ours + "conv.weight")) continue;
-      const auto shape = rules.param(ours + "conv.weight").shape();
-      rules.add(ours + "conv.weight", {mixer + "conv1d.weight"},
-                weight_op::reshaped(shape, {shape.front(), 1, shape.back()}));
-      rules.add(ours + "conv.bias", {mixer + "conv1d.bias"});
+      convolution_rules(rules, ours + "conv", mixer + "conv1d");
     }
     rules.map("norm", "backbone.norm_f");
     rules.map("head", "lm_head");

@@ -9,20 +9,21 @@
 #define HWY_TARGET_INCLUDE "formwork/kernels/cpu/cached_attention.cpp"
 #include "hwy/foreach_target.h"
 // foreach_target comes first.
+#include "formwork/kernels/cpu/cached_weights-inl.h"
 #include "formwork/kernels/cpu/dot_block-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace formwork {
 namespace HWY_NAMESPACE {
 
-// Some queries of one head, side by side, and their running softmax.
+// Some queries of one head, side by side, and what their weights so far have left.
 template <class Stored>
 struct CachedTile {
   const CachedAttention& p;
   std::int64_t begin;          // the first query row
   float *q, *scores, *output;  // [rows, width] scaled, [rows, 64], [rows, padded value width]
   std::int64_t padded;
-  float maximum[8], sum[8];
+  RunningWeights running[8];
 
   std::int64_t place(int row) const { return p.first + (begin + row) / p.group; }
   std::int64_t oldest(int row) const {
@@ -75,32 +76,6 @@ void bias_and_cap(const CachedTile<Stored>& tile, int row, std::int64_t base, st
     for (std::int64_t j = from; j < to; ++j) scores[j] = p.cap * std::tanh(scores[j] / p.cap);
 }
 
-// Turns the scores [from, to) of a row into weights, the others into 0, and moves the running softmax on.
-// Output so far is to be multiplied by what it returns.
-template <class Stored>
-float weigh_row(CachedTile<Stored>& tile, int row, std::int64_t from, std::int64_t to) {
-  constexpr float kNothing = -std::numeric_limits<float>::infinity();
-  const hn::ScalableTag<float> d;
-  const std::int64_t lanes = hn::Lanes(d);
-  float* scores = tile.scores + row * kCacheBlock;
-  std::fill(scores, scores + from, kNothing);
-  std::fill(scores + to, scores + kCacheBlock, kNothing);
-  auto most = hn::Set(d, kNothing);
-  for (std::int64_t j = 0; j < kCacheBlock; j += lanes) most = hn::Max(most, hn::LoadU(d, scores + j));
-  const float before = tile.maximum[row], next = std::max(before, hn::GetLane(hn::MaxOfLanes(d, most)));
-  const auto shift = hn::Set(d, next == kNothing ? 0.0f : next);
-  auto total = hn::Zero(d);
-  for (std::int64_t j = 0; j < kCacheBlock; j += lanes) {
-    const auto weight = exp_of(d, hn::Sub(hn::LoadU(d, scores + j), shift));
-    hn::StoreU(weight, d, scores + j);
-    total = hn::Add(total, weight);
-  }
-  const float shrink = before == next || before == kNothing ? 1.0f : std::exp(before - next);
-  tile.sum[row] = tile.sum[row] * shrink + sum_lanes(d, total);
-  tile.maximum[row] = next;
-  return shrink;
-}
-
 // output += scores V over the first n tokens of a block.
 template <int kRows, class Stored>
 void weigh_block(const CachedTile<Stored>& tile, const std::byte* block, std::int64_t n) {
@@ -142,7 +117,7 @@ void attend_block(CachedTile<Stored>& tile, std::int64_t index) {
     const std::int64_t from = std::clamp<std::int64_t>(tile.oldest(row) - base, 0, n),
                        to = std::clamp<std::int64_t>(tile.place(row) + 1 - base, from, n);
     bias_and_cap(tile, row, base, from, to);
-    const float shrink = weigh_row(tile, row, from, to);
+    const float shrink = weigh(tile.p.rule, tile.scores + row * kCacheBlock, from, to, tile.running[row]);
     if (shrink == 1.0f) continue;
     float* output = tile.output + row * tile.padded;
     for (std::int64_t c = 0; c < tile.padded; ++c) output[c] *= shrink;
@@ -159,20 +134,20 @@ HWY_NOINLINE void attend_rows(const CachedAttention& p, std::int64_t begin) {
   float* q = scratch.take(kRows * width);
   float* scores = scratch.take(kRows * kCacheBlock);
   float* output = scratch.take(kRows * padded);
-  CachedTile<Stored> tile{p, begin, q, scores, output, padded, {}, {}};
+  CachedTile<Stored> tile{p, begin, q, scores, output, padded, {}};
   std::fill_n(output, kRows * padded, 0.0f);
   for (int row = 0; row < kRows; ++row) {
-    tile.maximum[row] = -std::numeric_limits<float>::infinity();
     const std::int64_t r = begin + row;
     const float* from = p.q + r / p.group * p.q_stride + r % p.group * width;
     for (std::int64_t c = 0; c < width; ++c) q[row * width + c] = from[c] * p.scale;
   }
-  for (std::int64_t b = tile.oldest(0) / kCacheBlock; b <= tile.place(kRows - 1) / kCacheBlock; ++b)
-    attend_block<kRows>(tile, b);
+  const std::int64_t oldest = tile.oldest(0) / kCacheBlock, newest = tile.place(kRows - 1) / kCacheBlock;
+  for (std::int64_t b = oldest; b <= newest; ++b)
+    attend_block<kRows>(tile, newest_first(p.rule) ? newest - (b - oldest) : b);
   for (int row = 0; row < kRows; ++row) {
     const std::int64_t r = begin + row;
     float* to = p.o + r / p.group * p.o_stride + r % p.group * value_width;
-    const float share = 1 / tile.sum[row];
+    const float share = share_of(p.rule, tile.running[row]);
     for (std::int64_t c = 0; c < value_width; ++c) to[c] = output[row * padded + c] * share;
   }
 }

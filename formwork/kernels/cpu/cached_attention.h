@@ -1,6 +1,6 @@
-// Causal softmax attention to keys and values that lie in blocks of a cache, in float32, bfloat16 or int8. A
+// Causal attention to keys and values that lie in blocks of a cache, in float32, bfloat16 or int8. A
 // query's result depends on its own sequence alone: blocks begin at multiples of 64 tokens, and every sum has
-// one order, however many queries are asked at once. Sources: as attention.h.
+// one order, however many queries are asked at once. Sources: as attention.h and stick_breaking.h.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +33,9 @@ struct CacheLayout {
 void cache_token(const CacheLayout& layout, std::byte* block, std::int64_t head, std::int64_t place,
                  const float* key, const float* value);
 
+// How the scores of a query become weights of its keys (formwork/scores says by what formulas).
+enum class ScoreRule { softmax, saturated, stick_breaking };
+
 // The queries of one key head: `queries` tokens from place `first` on, `group` heads of each.
 //
 //   score = scale <q, k> - slope |p - j| + bias[min(p - j, reach - 1)],   j <= p,  p - j < window
@@ -46,7 +49,8 @@ struct CachedAttention {
   const float* slopes = nullptr;  // [group] or null
   const float* bias = nullptr;    // [group, reach] or null
   std::int64_t reach = 0;
-  float cap = 0;             // 0: none
+  float cap = 0;  // 0: none
+  ScoreRule rule = ScoreRule::softmax;
   const float* q = nullptr;  // token i, head g at q + i * q_stride + g * width
   std::int64_t q_stride = 0;
   float* o = nullptr;  // token i, head g at o + i * o_stride + g * value_width

@@ -130,8 +130,10 @@ int64_t selective_scan_border_size(const SelectiveScanInput<T>& in) {
 template <class T>
 void selective_scan_forward(const SelectiveScanInput<T>& in, T* y, T* final_state, T* borders) {
   check(in);
-  const int64_t groups = (in.channels + 63) / 64;
-  parallel_for(0, in.batch * groups, 1, [&](int64_t begin, int64_t end) {
+  // A step of decoding is too little work for a second thread: a range is worth about 16K numbers of state.
+  const int64_t groups = (in.channels + 63) / 64, work = in.length * in.states * 64;
+  const int64_t grain = std::max<int64_t>(1, 16384 / work);
+  parallel_for(0, in.batch * groups, grain, [&](int64_t begin, int64_t end) {
     if constexpr (std::is_same_v<T, float>)
       HWY_DYNAMIC_DISPATCH(scan_tasks_f32)(in, begin, end, y, final_state, borders);
     else

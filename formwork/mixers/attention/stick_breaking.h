@@ -12,6 +12,7 @@
 #include "formwork/channels/router.h"
 #include "formwork/channels/routes.h"
 #include "formwork/core/facet.h"
+#include "formwork/mixers/attention/stick_breaking_options.h"
 #include "formwork/mixers/token_mixer.h"
 #include "formwork/scores/score.h"
 
@@ -19,21 +20,7 @@ namespace formwork {
 
 class StickBreakingAttention final : public TokenMixer, public CostFacet, public MatrixFacet {
  public:
-  struct Options {
-    int64_t modules = 1, heads = 4, head_width = 0;
-    bool bias = true;
-    RouterOptions router;
-    Options() {
-      router.gate = "mlp", router.active = 1, router.renormalize = false, router.balance_loss = "mi";
-    }
-    void describe(Fields& f) {
-      f.integer("modules", modules, "attention modules (n); 1: no router", 1, 65536);
-      f.integer("heads", heads, "heads of a module", 1, 4096);
-      f.integer("head_width", head_width, "channels of a head; 0: width / heads", 0, 65536);
-      f.flag("bias", bias, "bias on keys and values");
-      router.describe(f);
-    }
-  };
+  using Options = StickBreakingOptions;
 
   StickBreakingAttention(Build& build, const Options& options);
   Traits traits() const override;

@@ -2,6 +2,7 @@
 
 #include "formwork/mixers/recurrent/complex_scan.h"
 #include "formwork/mixers/recurrent/recurrent_state.h"
+#include "formwork/mixers/recurrent/step_sizes.h"
 
 namespace formwork {
 namespace {
@@ -29,15 +30,6 @@ Init unit_init() {
   return {"unit", [](Tensor& t, at::Generator) {
             t.fill_(1);
             if (t.dim() == 3) t.select(2, 1).zero_();
-          }};
-}
-
-// The inverse softplus of a step size drawn log-uniformly from [low, high] and not below floor.
-Init step_bias_init(double low, double high, double floor) {
-  return {fmt::format("inverse_softplus:{:g}..{:g}", low, high), [=](Tensor& t, at::Generator g) {
-            const auto u = at::empty(t.sizes(), t.options().dtype(at::kDouble)).uniform_(0, 1, g);
-            const auto step = (u * (std::log(high) - std::log(low)) + std::log(low)).exp().clamp_min(floor);
-            t.copy_(step + (-(-step).expm1()).log());
           }};
 }
 
@@ -140,10 +132,7 @@ double Mamba::flops_per_token(int64_t) const {
 Tensor Mamba::step_sizes(Context& ctx, const Tensor& low_rank, const Tensor& x) {
   const auto raw = selective_delta_ ? delta_->forward(ctx, low_rank) : ctx.value(*delta_bias_).expand_as(x);
   const auto type = at::promote_types(raw.scalar_type(), at::kFloat);
-  auto step = ctx.tap(step_tap_, at::softplus(raw.to(type)));
-  const auto keep = ctx.layout ? ctx.layout->keep(x.size(1)) : Tensor();
-  // With a step of 0 padding passes the state on unchanged.
-  return keep.defined() ? step * keep.unsqueeze(-1).to(type) : step;
+  return steps_of_real_tokens(ctx, ctx.tap(step_tap_, at::softplus(raw.to(type))));
 }
 
 SelectiveScan Mamba::prepare(Context& ctx, const Tensor& x, const Tensor& z) {

@@ -45,22 +45,17 @@ class Experts final : public Channel {
   void run_expert(Pass& pass, int64_t expert, const int32_t* modules, const float* gates,
                   const Buffers& buffers, In x, Out y) const {
     const int64_t k = router_->active(), wide = up_->outputs();
-    const auto each = [&](const auto& visit) {
-      int64_t place = 0;
-      for (int64_t r = 0; r < pass.rows; ++r)
-        for (int64_t j = 0; j < k; ++j)
-          if (modules[r * k + j] == expert) visit(r, place++, gates[r * k + j]);
-      return place;
-    };
-    const int64_t rows = each([&](int64_t r, int64_t place, float) {
-      std::copy_n(x.data + r * x.stride, in_, buffers.rows + place * in_);
-    });
+    const int64_t rows =
+        each_that_took(expert, modules, pass.rows, k, [&](int64_t r, int64_t place, int64_t) {
+          std::copy_n(x.data + r * x.stride, in_, buffers.rows + place * in_);
+        });
     if (rows == 0 && pass.rows > 0) return;
     up_->run(pass, rows, {buffers.rows, in_}, {buffers.raw, wide}, expert);
     activation_->run(rows, hidden_, buffers.raw, gated_ ? buffers.raw + hidden_ : nullptr, wide,
                      buffers.hidden);
     down_->run(pass, rows, {buffers.hidden, hidden_}, {buffers.out, out_}, expert);
-    each([&](int64_t r, int64_t place, float gate) {
+    each_that_took(expert, modules, pass.rows, k, [&](int64_t r, int64_t place, int64_t j) {
+      const float gate = gates[r * k + j];
       for (int64_t c = 0; c < out_; ++c) y.data[r * y.stride + c] += gate * buffers.out[place * out_ + c];
     });
   }

@@ -1,14 +1,13 @@
-// Softmax attention over a key-value cache: multi-head, grouped or single keys, window, QK-norm, positions.
+// Attention over a key-value cache: multi-head, grouped or single keys, window, QK-norm, positions, scores.
 #include <cmath>
 
-#include "formwork/kernels/cpu/cached_attention.h"
-#include "formwork/kernels/cpu/parallel_tasks.h"
+#include "formwork/kernels/cpu/parallel.h"
 #include "formwork/kernels/cpu/rotary.h"
 #include "formwork/mixers/attention/attention_options.h"
 #include "formwork/runtime/linear_map.h"
-#include "formwork/runtime/mixers/kv_cache.h"
+#include "formwork/runtime/mixers/cached_heads.h"
+#include "formwork/runtime/mixers/score.h"
 #include "formwork/runtime/positions/mixer_position.h"
-#include "formwork/scores/score_options.h"
 
 namespace formwork::runtime {
 namespace {
@@ -29,32 +28,23 @@ class Attention final : public Mixer {
                   const Axis& vo);
   void project(Pass& pass, In x, const Buffers& buffers) const;
   void turn(const Pass& pass, const Buffers& buffers, int64_t first, int64_t last) const;
-  void store(const Pass& pass, KvCache& cache, const Buffers& buffers) const;
-  void attend(const Pass& pass, const KvCache& cache, const Buffers& buffers) const;
+  void attend(const Pass& pass, KvCache& cache, const Buffers& buffers) const;
   int64_t heads() const { return kv_heads_ * group_; }
   int64_t key_at() const { return heads() * width_; }
   int64_t value_at() const { return key_at() + kv_heads_ * width_; }
   int64_t wide() const { return value_at() + kv_heads_ * value_width_; }
 
   int64_t kv_heads_, group_, width_, value_width_, window_;
-  double cap_, scale_;
+  double scale_;
   std::unique_ptr<LinearMap> qkv_, query_, key_, value_, out_;
   std::unique_ptr<MixerPosition> position_;
+  std::unique_ptr<Score> score_;
   std::unique_ptr<Norm> query_norm_, key_norm_;
 };
 
-// The cap of the scores. Refuses what the runtime form leaves out, by path and name.
-double supported_cap(const Scope& scope, const AttentionOptions& options) {
+Attention::Attention(Scope& scope, const Options& options) : window_(options.window) {
   if (!options.memory.empty())
     fail("{}: attention to another stream ('{}') has no runtime form", scope.path(), options.memory);
-  const Scope score = scope.at("score");
-  const PartSpec chosen = score.resolve(options.score);
-  if (chosen.type != "softmax") refuse(score.path(), "score", chosen.type, {"softmax"});
-  return parse_options<SoftmaxOptions>(chosen.options, score.path()).cap;
-}
-
-Attention::Attention(Scope& scope, const Options& options)
-    : window_(options.window), cap_(supported_cap(scope, options)) {
   const int64_t kv_heads = options.kv_heads ? options.kv_heads : options.heads, width = scope.in.asked();
   if (options.heads % kv_heads)
     fail("{}: {} query heads cannot share {} key-value heads evenly", scope.path(), options.heads, kv_heads);
@@ -70,6 +60,8 @@ Attention::Attention(Scope& scope, const Options& options)
   place.in = place.out = qk;
   place.heads = {kv, group};
   position_ = Registry<MixerPosition>::make(place, options.position);
+  Scope score = scope.at("score");
+  score_ = Registry<Score>::make(score, options.score);
   build_maps(scope, options, kv, group, qk, vo);
   if (!options.qk_norm) return;
   Scope q = scope.at("query_norm"), k = scope.at("key_norm");
@@ -123,42 +115,15 @@ void Attention::turn(const Pass& pass, const Buffers& buffers, int64_t first, in
   }
 }
 
-void Attention::store(const Pass& pass, KvCache& cache, const Buffers& buffers) const {
-  for (const auto& sequence : pass.sequences)
-    for (int64_t i = 0; i < sequence.count; ++i) {
-      const int64_t token = sequence.start + i;
-      const float* row = buffers.qkv + (sequence.first + i) * wide();
-      std::byte* block = cache.block_of(sequence.row, token);
-      for (int64_t h = 0; h < kv_heads_; ++h)
-        cache_token(cache.layout(), block, h, token % kCacheBlock, row + key_at() + h * width_,
-                    row + value_at() + h * value_width_);
-    }
-}
-
-void Attention::attend(const Pass& pass, const KvCache& cache, const Buffers& buffers) const {
-  // A task is a head's queries of one sequence, or 64 of them where there are more.
-  constexpr int64_t kTask = 64;
-  const auto tasks_of = [&](const Sequence& s) {
-    return kv_heads_ * ((s.count * group_ + kTask - 1) / kTask);
-  };
-  int64_t tasks = 0;
-  for (const auto& sequence : pass.sequences) tasks += tasks_of(sequence);
-  parallel_tasks(tasks, [&](int64_t task) {
-    size_t s = 0;
-    while (task >= tasks_of(pass.sequences[s])) task -= tasks_of(pass.sequences[s++]);
-    const Sequence& sequence = pass.sequences[s];
-    const int64_t head = task % kv_heads_, begin = task / kv_heads_ * kTask, first_head = head * group_;
-    CachedAttention call{cache.layout(), cache.blocks(sequence.row), head, sequence.start, sequence.count,
-                         group_,         static_cast<float>(scale_)};
-    call.window = window_, call.cap = static_cast<float>(cap_);
-    if (position_->slopes()) call.slopes = position_->slopes() + first_head;
-    call.reach = position_->reach();
-    if (position_->bias()) call.bias = position_->bias() + first_head * call.reach;
-    call.q = buffers.qkv + sequence.first * wide() + first_head * width_, call.q_stride = wide();
-    call.o_stride = heads() * value_width_;
-    call.o = buffers.context + sequence.first * call.o_stride + first_head * value_width_;
-    cached_attention(call, begin, std::min(begin + kTask, sequence.count * group_));
-  });
+void Attention::attend(const Pass& pass, KvCache& cache, const Buffers& buffers) const {
+  const float* rows = buffers.qkv;
+  store_heads(pass, cache, {rows + key_at(), wide()}, {rows + value_at(), wide()});
+  CachedAttention call{cache.layout(), nullptr, 0, 0, 0, group_, static_cast<float>(scale_)};
+  call.window = window_, call.cap = static_cast<float>(score_->cap()), call.rule = score_->rule();
+  call.slopes = position_->slopes(), call.bias = position_->bias(), call.reach = position_->reach();
+  call.q = rows, call.q_stride = wide();
+  call.o = buffers.context, call.o_stride = heads() * value_width_;
+  attend_heads(pass, cache, call);
 }
 
 void Attention::run(Pass& pass, State* state, In x, Out y) const {
@@ -168,16 +133,13 @@ void Attention::run(Pass& pass, State* state, In x, Out y) const {
                         pass.arena.take(pairs), pass.arena.take(query_norm_ ? heads() : 0)};
   project(pass, x, buffers);
   if (pass.rows > 0) {
-    auto& cache = static_cast<KvCache&>(*state);
-    for (const auto& sequence : pass.sequences) cache.reserve(sequence.row, sequence.start + sequence.count);
     parallel_for(0, pass.rows, 8, [&](int64_t first, int64_t last) { turn(pass, buffers, first, last); });
-    store(pass, cache, buffers);
-    attend(pass, cache, buffers);
+    attend(pass, static_cast<KvCache&>(*state), buffers);
   }
   out_->run(pass, pass.rows, {buffers.context, mixed}, y);
 }
 
-FORMWORK_PART(Mixer, Attention, "attention", "softmax attention over a key-value cache");
+FORMWORK_PART(Mixer, Attention, "attention", "attention over a key-value cache");
 
 }  // namespace
 }  // namespace formwork::runtime

@@ -8,6 +8,7 @@
 #include "formwork/kernels/cpu/selective_scan.h"
 #include "formwork/mixers/recurrent/mamba_options.h"
 #include "formwork/runtime/linear_map.h"
+#include "formwork/runtime/mixers/causal_convolution.h"
 #include "formwork/runtime/mixers/recurrent_memory.h"
 
 namespace formwork::runtime {
@@ -19,7 +20,7 @@ class Mamba final : public Mixer {
 
   Mamba(Scope& scope, const Options& options);
   std::unique_ptr<State> make_state(const StateOptions& options) const override {
-    return std::make_unique<RecurrentMemory>(past() * inner_ + inner_ * states_, options);
+    return std::make_unique<RecurrentMemory>(conv_->memory() + inner_ * states_, options);
   }
   void run(Pass& pass, State* state, In x, Out y) const override;
 
@@ -27,17 +28,16 @@ class Mamba final : public Mixer {
   struct Buffers {
     float *xz, *x, *z, *from_x, *delta, *b, *c, *y;
   };
-  int64_t past() const { return window_ - 1; }
-  void convolve(const Sequence& sequence, float* window, const Buffers& buffers) const;
   void step_sizes(Pass& pass, const Buffers& buffers) const;
   void split(const Pass& pass, const Buffers& buffers) const;
   void scan(const Sequence& sequence, float* h, const Buffers& buffers) const;
 
-  int64_t window_, inner_, states_, rank_ = 0, wide_ = 0;
+  int64_t inner_, states_, rank_ = 0, wide_ = 0;
   bool zoh_;
   std::unique_ptr<LinearMap> in_, x_, delta_, out_;
-  std::vector<float> filters_, rates_;  // [K, E], A [E, N]
-  const float *conv_bias_, *skip_, *delta_bias_ = nullptr;
+  std::unique_ptr<CausalConvolution> conv_;
+  std::vector<float> rates_;  // A [E, N]
+  const float *skip_, *delta_bias_ = nullptr;
 };
 
 void require_supported(const Scope& scope, const MambaOptions& options) {
@@ -49,8 +49,7 @@ void require_supported(const Scope& scope, const MambaOptions& options) {
   refuse_option(!options.selective_c, "a constant output matrix (selective_c: false)");
 }
 
-Mamba::Mamba(Scope& scope, const Options& options)
-    : window_(options.d_conv), zoh_(options.discretization == "zoh") {
+Mamba::Mamba(Scope& scope, const Options& options) : zoh_(options.discretization == "zoh") {
   require_supported(scope, options);
   const int64_t width = scope.in.asked();
   const auto channels = std::max<int64_t>(1, std::llround(options.expand * static_cast<double>(width)));
@@ -71,34 +70,9 @@ Mamba::Mamba(Scope& scope, const Options& options)
   x_ = make_linear(scope, "x", {inner, Dim::concat(segments)});
   out_ = make_linear(scope, "out", {inner, scope.out});
   skip_ = scope.floats("D", {inner_});
-  conv_bias_ = scope.floats("conv.bias", {inner_});
-  const float *weight = scope.floats("conv.weight", {inner_, window_}),
-              *a_log = scope.floats("A_log", {inner_, states_});
-  filters_.resize(static_cast<size_t>(inner_ * window_));
-  for (int64_t c = 0; c < inner_; ++c)
-    for (int64_t k = 0; k < window_; ++k)
-      filters_[static_cast<size_t>(k * inner_ + c)] = weight[c * window_ + k];
+  conv_ = std::make_unique<CausalConvolution>(scope.at("conv"), inner_, options.d_conv, true);
+  const float* a_log = scope.floats("A_log", {inner_, states_});
   for (int64_t i = 0; i < inner_ * states_; ++i) rates_.push_back(-std::exp(a_log[i]));
-}
-
-// x = conv of the inputs of a sequence; the last of them become its window.
-void Mamba::convolve(const Sequence& sequence, float* window, const Buffers& buffers) const {
-  const float* inputs = buffers.xz + sequence.first * 2 * inner_;
-  // Input t of the sequence's part of the pass; those before it are in the window.
-  const auto input = [&](int64_t t) {
-    return t < 0 ? window + (past() + t) * inner_ : inputs + t * 2 * inner_;
-  };
-  for (int64_t t = 0; t < sequence.count; ++t) {
-    float* __restrict__ to = buffers.x + (sequence.first + t) * inner_;
-    std::copy_n(conv_bias_, inner_, to);
-    for (int64_t k = 0; k < window_; ++k) {
-      const float *filter = filters_.data() + k * inner_, *from = input(t - past() + k);
-      for (int64_t c = 0; c < inner_; ++c) to[c] += filter[c] * from[c];
-    }
-  }
-  // In ascending order, so that what is still to be moved is not yet overwritten.
-  for (int64_t i = 0; i < past(); ++i)
-    std::copy_n(input(sequence.count - past() + i), inner_, window + i * inner_);
 }
 
 void Mamba::step_sizes(Pass& pass, const Buffers& buffers) const {
@@ -141,13 +115,14 @@ void Mamba::run(Pass& pass, State* state, In x, Out y) const {
   };
   for (const auto& sequence : pass.sequences) {
     static_cast<RecurrentMemory*>(state)->change(sequence.row, sequence.start);
-    convolve(sequence, memory(sequence), buffers);
+    conv_->run(sequence.count, buffers.xz + sequence.first * 2 * inner_, 2 * inner_, memory(sequence),
+               buffers.x + sequence.first * inner_);
   }
   elementwise(Elementwise::silu, pass.rows, inner_, buffers.x, nullptr, inner_, buffers.x);
   x_->run(pass, pass.rows, {buffers.x, inner_}, {buffers.from_x, wide_});
   step_sizes(pass, buffers);
   split(pass, buffers);
-  for (const auto& sequence : pass.sequences) scan(sequence, memory(sequence) + past() * inner_, buffers);
+  for (const auto& sequence : pass.sequences) scan(sequence, memory(sequence) + conv_->memory(), buffers);
   out_->run(pass, pass.rows, {buffers.y, inner_}, y);
 }
 

@@ -83,7 +83,9 @@ json replace(const json& pattern, const char* content) {
   return {{"type", "Replace"}, {"pattern", pattern}, {"content", content}};
 }
 
-json normalizers(const TokenizerParts& parts) {
+}  // namespace
+
+json sentence_piece_normalizer(const TokenizerParts& parts) {
   json list = json::array();
   if (!parts.precompiled_charsmap.empty())
     list.push_back({{"type", "Precompiled"},
@@ -98,14 +100,12 @@ json normalizers(const TokenizerParts& parts) {
   return {{"type", "Sequence"}, {"normalizers", list}};
 }
 
-json decoders(const TokenizerParts& parts) {
+json sentence_piece_decoder(const TokenizerParts& parts) {
   json list = {replace({{"String", mark}}, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
   if (parts.add_space_prefix)
     list.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   return {{"type", "Sequence"}, {"decoders", list}};
 }
-
-}  // namespace
 
 std::unique_ptr<Tokenizer> make_sentence_pieces(const TokenizerParts& parts, std::string_view where) {
   if (parts.scores.size() != parts.tokens.size())
@@ -113,11 +113,11 @@ std::unique_ptr<Tokenizer> make_sentence_pieces(const TokenizerParts& parts, std
          parts.scores.size());
   json rest = {{"version", "1.0"},
                {"added_tokens", added_tokens_json(parts, where)},
-               {"normalizer", normalizers(parts)},
+               {"normalizer", sentence_piece_normalizer(parts)},
                {"pre_tokenizer", nullptr},
                {"post_processor", surroundings(parts, parts.add_bos.value_or(parts.model == "llama"),
                                                parts.add_eos.value_or(parts.model == "t5"), where)},
-               {"decoder", decoders(parts)}};
+               {"decoder", sentence_piece_decoder(parts)}};
   return std::make_unique<PipelineTokenizer>(std::move(rest), make_model(parts, where), where);
 }
 

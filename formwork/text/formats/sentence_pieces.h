@@ -11,6 +11,10 @@ namespace formwork {
 // first) or "t5" (Unigram), with scores and types.
 std::unique_ptr<Tokenizer> make_sentence_pieces(const TokenizerParts& parts, std::string_view where);
 
+// How pieces see a text, and how their texts become one again: parts of a tokenizer.json.
+nlohmann::json sentence_piece_normalizer(const TokenizerParts& parts);
+nlohmann::json sentence_piece_decoder(const TokenizerParts& parts);
+
 // Shared with tokenizer_parts.cpp: `added_tokens` of control, unknown and user-defined pieces, and a
 // post-processor that adds the ids of the first and last token.
 nlohmann::json added_tokens_json(const TokenizerParts& parts, std::string_view where);

@@ -7,9 +7,9 @@
 #include "formwork/core/error.h"
 #include "formwork/text/models/bpe.h"
 #include "formwork/text/models/bpe_json.h"
-#include "formwork/text/unicode/byte_level.h"
 #include "formwork/text/normalizers/charsmap.h"
 #include "formwork/text/pipeline_tokenizer.h"
+#include "formwork/text/unicode/byte_level.h"
 #include "formwork/text/unicode/utf8.h"
 
 namespace formwork {

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "formwork/text/tokenizer.h"
 #include "formwork/text/pre_tokenizers/word_split.h"
+#include "formwork/text/tokenizer.h"
 
 namespace formwork {
 

@@ -1,13 +1,18 @@
 // load_tokenizer: finds the files of a tokenizer in a model's folder.
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
 #include "formwork/core/file.h"
 #include "formwork/core/json_text.h"
-#include "formwork/text/models/bpe_json.h"
-#include "formwork/text/json_fields.h"
+#include "formwork/text/formats/marian_files.h"
 #include "formwork/text/formats/sentencepiece_file.h"
+#include "formwork/text/formats/special_tokens.h"
 #include "formwork/text/formats/tiktoken_file.h"
+#include "formwork/text/formats/vocab_and_merges.h"
+#include "formwork/text/json_fields.h"
+#include "formwork/text/models/bpe_json.h"
 #include "formwork/text/tokenizer.h"
 
 namespace formwork {
@@ -15,30 +20,6 @@ namespace {
 
 using nlohmann::json;
 using std::filesystem::path;
-
-json read_json_if_there(const path& file) {
-  return std::filesystem::exists(file) ? read_json<json>(file) : json::object();
-}
-
-// "<s>" or {"content": "<s>", ...}
-std::optional<std::string> token_text(const json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_object() && value.contains("content") && value["content"].is_string())
-    return value["content"].get<std::string>();
-  return std::nullopt;
-}
-
-void read_special(const json& content, const Tokenizer& tokenizer, SpecialIds& ids) {
-  const std::pair<const char*, std::optional<int64_t> SpecialIds::*> roles[] = {
-      {"bos_token", &SpecialIds::bos},  {"eos_token", &SpecialIds::eos}, {"pad_token", &SpecialIds::pad},
-      {"unk_token", &SpecialIds::unk},  {"cls_token", &SpecialIds::cls}, {"sep_token", &SpecialIds::sep},
-      {"mask_token", &SpecialIds::mask}};
-  if (!content.is_object()) return;
-  for (const auto& [key, role] : roles)
-    if (content.contains(key))
-      if (const auto text = token_text(content[key]))
-        if (const auto id = tokenizer.id_of(*text)) ids.*role = id;
-}
 
 // A vocab.txt of BERT: one token a line.
 std::unique_ptr<Tokenizer> load_vocab_text(const path& file, const json& config) {
@@ -84,23 +65,49 @@ std::unique_ptr<Tokenizer> load_file(const path& file, const json& config) {
   return tokenizer_from_json(read_json<json>(file), where);
 }
 
+// The files that make a tokenizer, those that say most first; the others of a group lie beside the first.
+constexpr std::array<std::array<const char*, 2>, 7> kFiles = {{{"tokenizer.json"},
+                                                               {"source.spm", "vocab.json"},
+                                                               {"tokenizer.model"},
+                                                               {"spiece.model"},
+                                                               {"sentencepiece.bpe.model"},
+                                                               {"vocab.txt"},
+                                                               {"vocab.json", "merges.txt"}}};
+
+// The first of the files of the tokenizer that a folder holds; empty where it holds none.
+std::string first_file(const path& folder) {
+  for (const auto& group : kFiles)
+    if (std::all_of(group.begin(), group.end(),
+                    [&](const char* name) { return !name || std::filesystem::exists(folder / name); }))
+      return group.front();
+  return "";
+}
+
+std::unique_ptr<Tokenizer> load_folder(const path& folder, const std::string& file, SpecialTokens& special) {
+  if (file == "source.spm") return load_marian_files(folder, special);
+  if (file == "vocab.json") return load_vocab_and_merges(folder, special);
+  return load_file(folder / file, special.config());
+}
+
 }  // namespace
+
+bool has_tokenizer(const path& folder) { return !first_file(folder).empty(); }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const path& given) {
   if (!std::filesystem::is_directory(given)) return load_file(given, json::object());
-  const json config = read_json_if_there(given / "tokenizer_config.json");
-  for (const char* name :
-       {"tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt"}) {
-    if (!std::filesystem::exists(given / name)) continue;
-    auto tokenizer = load_file(given / name, config);
-    SpecialIds ids = tokenizer->special();
-    read_special(read_json_if_there(given / "special_tokens_map.json"), *tokenizer, ids);
-    read_special(config, *tokenizer, ids);
-    tokenizer->set_special(ids);
-    return tokenizer;
-  }
-  fail("{}: expected tokenizer.json, tokenizer.model, spiece.model or vocab.txt, found none of them",
-       given.string());
+  const std::string file = first_file(given);
+  if (file.empty())
+    fail(
+        "{}: expected tokenizer.json, tokenizer.model, spiece.model, vocab.txt, vocab.json with merges.txt, "
+        "or "
+        "source.spm with vocab.json, found none of them",
+        given.string());
+  SpecialTokens special(given);
+  auto tokenizer = load_folder(given, file, special);
+  SpecialIds ids = tokenizer->special();
+  special.read_ids(*tokenizer, ids);
+  tokenizer->set_special(ids);
+  return tokenizer;
 }
 
 }  // namespace formwork

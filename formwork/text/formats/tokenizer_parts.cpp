@@ -3,12 +3,12 @@
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
+#include "formwork/text/formats/sentence_pieces.h"
 #include "formwork/text/models/bpe.h"
 #include "formwork/text/models/bpe_json.h"
 #include "formwork/text/pipeline_tokenizer.h"
-#include "formwork/text/formats/sentence_pieces.h"
-#include "formwork/text/unicode/utf8.h"
 #include "formwork/text/pre_tokenizers/word_split.h"
+#include "formwork/text/unicode/utf8.h"
 
 namespace formwork {
 namespace {

@@ -13,6 +13,7 @@ std::unique_ptr<TokenModel> make_token_model(const json& content, ByteForm wante
       {"BPE", [&] { return make_bpe(content, wanted, where); }},
       {"WordPiece", [&] { return make_wordpiece(content, where); }},
       {"Unigram", [&] { return make_unigram(content, where); }},
+      {"RenumberedUnigram", [&] { return make_renumbered_unigram(content, where); }},
       {"WordLevel", [&] { return make_word_level(content, where); }},
   };
   if (content.is_object() && !content.contains("type") && content.contains("merges"))

@@ -1,13 +1,13 @@
 // The model of a tokenizer: turns one word into ids. Types are those of `tokenizer.json`: BPE, WordPiece,
-// Unigram, WordLevel.
+// Unigram, WordLevel, and one of our own: RenumberedUnigram.
 #pragma once
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string_view>
 #include <vector>
 
-#include "formwork/text/pre_tokenizers/pre_tokenizer.h"
 #include "formwork/text/models/vocabulary.h"
+#include "formwork/text/pre_tokenizers/pre_tokenizer.h"
 
 namespace formwork {
 
@@ -43,6 +43,7 @@ std::unique_ptr<TokenModel> make_token_model(const nlohmann::json& content, Byte
 std::unique_ptr<TokenModel> make_bpe(const nlohmann::json& content, ByteForm wanted, std::string_view where);
 std::unique_ptr<TokenModel> make_wordpiece(const nlohmann::json& content, std::string_view where);
 std::unique_ptr<TokenModel> make_unigram(const nlohmann::json& content, std::string_view where);
+std::unique_ptr<TokenModel> make_renumbered_unigram(const nlohmann::json& content, std::string_view where);
 std::unique_ptr<TokenModel> make_word_level(const nlohmann::json& content, std::string_view where);
 
 // The `vocab` object of a model, and back.

@@ -28,6 +28,7 @@ Unigram::Unigram(Vocabulary tokens, std::vector<double> scores, std::optional<in
 }
 
 std::vector<Unigram::Node> Unigram::best_ways(std::string_view word) const {
+  if (word.size() > 0x7FFFFFFE) fail("expected a word of less than 2 GB, found {} bytes", word.size());
   std::vector<Node> nodes(word.size() + 1);
   for (size_t at = 0; at < word.size();) {
     const auto width = static_cast<size_t>(next_code_point(word, at).bytes);
@@ -62,20 +63,21 @@ void Unigram::add_unknown(std::string_view piece, std::vector<int32_t>& ids) con
   for (size_t i = piece.size(); i-- > 0;) ids.push_back(fallback_ids_[static_cast<uint8_t>(piece[i])]);
 }
 
+Unigram::Piece Unigram::last_piece(std::string_view word, const std::vector<Node>& nodes, size_t end) const {
+  auto start = static_cast<size_t>(nodes[end].start);
+  const bool known = nodes[end].id != unknown_;
+  while (!known && start > 0 && nodes[start].id == unknown_) start = static_cast<size_t>(nodes[start].start);
+  return {word.substr(start, end - start), known ? nodes[end].id : -1};
+}
+
 void Unigram::encode(std::string_view word, std::vector<int32_t>& ids) const {
-  if (word.size() > 0x7FFFFFFE) fail("expected a word of less than 2 GB, found {} bytes", word.size());
-  const std::vector<Node> nodes = best_ways(word);
   const size_t first = ids.size();
-  for (size_t end = word.size(); end > 0;) {  // backwards; turned round below
-    auto start = static_cast<size_t>(nodes[end].start);
-    if (nodes[end].id != unknown_) {
-      ids.push_back(nodes[end].id);
-    } else {
-      while (start > 0 && nodes[start].id == unknown_) start = static_cast<size_t>(nodes[start].start);
-      add_unknown(word.substr(start, end - start), ids);
-    }
-    end = start;
-  }
+  cut(word, [&](const Piece& piece) {
+    if (piece.id >= 0)
+      ids.push_back(piece.id);
+    else
+      add_unknown(piece.text, ids);
+  });
   std::reverse(ids.begin() + static_cast<std::ptrdiff_t>(first), ids.end());
 }
 
@@ -89,21 +91,25 @@ json Unigram::to_json() const {
           {"vocab", std::move(vocab)}};
 }
 
-std::unique_ptr<TokenModel> make_unigram(const json& content, std::string_view where) {
-  const json& vocab = list_field(content, "vocab", where);
-  Vocabulary vocabulary;
+std::vector<double> scored_pieces(const json& list, Vocabulary& vocabulary, std::string_view where) {
   size_t bytes = 0;
-  for (const json& entry : vocab)
+  for (const json& entry : list)
     if (entry.is_array() && !entry.empty() && entry[0].is_string())
       bytes += entry[0].get_ref<const std::string&>().size();
-  vocabulary.reserve(vocab.size(), bytes);
+  vocabulary.reserve(list.size(), bytes);
   std::vector<double> scores;
-  for (const json& entry : vocab) {
+  for (const json& entry : list) {
     if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number())
       fail("{}: expected a token and its score, found {}", where, shown(entry));
     vocabulary.add(static_cast<int64_t>(scores.size()), entry[0].get_ref<const std::string&>(), where);
     scores.push_back(entry[1].get<double>());
   }
+  return scores;
+}
+
+std::unique_ptr<TokenModel> make_unigram(const json& content, std::string_view where) {
+  Vocabulary vocabulary;
+  std::vector<double> scores = scored_pieces(list_field(content, "vocab", where), vocabulary, where);
   std::optional<int64_t> unknown;
   if (content.contains("unk_id") && !content["unk_id"].is_null())
     unknown = count_field(content, "unk_id", 0, where);

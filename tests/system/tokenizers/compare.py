@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """compare.py PROGRAM: the program's tokens against the Hugging Face tokenizers library, SentencePiece and tiktoken.
 
-Every family of families.py, and every tokenizer.json and GGUF vocabulary under FORMWORK_MODELS, encodes and decodes the
-same 20,000 strings. Exit status 77 (skipped) without the Python packages.
+Every family of families.py, folders of older files against transformers (older_files.py), and every tokenizer.json and
+GGUF vocabulary under FORMWORK_MODELS, encodes and decodes the same 20,000 strings. Exit status 77 (skipped) without the Python packages.
 """
 import base64
 import json
@@ -22,6 +22,7 @@ except ImportError as error:
     sys.exit(77)
 
 from families import FAMILIES, LLAMA3, sentencepiece_model
+from older_files import FOLDERS
 from gguf_vocabulary import tokenizer_of
 from strings import all_strings
 
@@ -78,6 +79,23 @@ def check_sentencepiece(kind, lines, folder, strings, strings_file, **options):
                  processor.unk_id())
 
 
+def check_older_files(name, lines, folder, strings, strings_file):
+    """Folders that hold no tokenizer.json, as transformers reads them."""
+    place = folder / name
+    place.mkdir()
+    made = FOLDERS[name](lines, place)
+    if made is None:
+        print(f"{name}: transformers is not installed: left out")
+        return 0
+    peer, taken = made
+    chosen = [s.replace("[MASK]", "<mask>") for s in strings if taken(s)]
+    chosen_file = folder / f"{name}.jsonl"
+    chosen_file.write_text("".join(json.dumps(s) + "\n" for s in chosen))
+    # What it makes of an unknown token when it decodes is not that token.
+    unknown = peer.unk_token_id if name == "marian" else None
+    return check(name, place, peer(chosen)["input_ids"], peer.batch_decode, chosen, chosen_file, True, unknown)
+
+
 def check_tiktoken(tokenizer, folder, strings, strings_file):
     """Ranks made from a trained byte-level vocabulary; tiktoken itself is the peer."""
     model = json.loads(tokenizer.to_str())["model"]
@@ -122,6 +140,9 @@ def main():
         for family, make in FAMILIES.items():
             if not only or family in only:
                 wrong += check_library(family, make(training), folder, strings, strings_file)
+        for kind in FOLDERS:
+            if not only or kind in only:
+                wrong += check_older_files(kind, training, folder, strings, strings_file)
         for real, tokenizer in real_tokenizers():
             if not only or "real" in only:
                 wrong += check_library(real, tokenizer, folder, strings, strings_file)
