@@ -26,6 +26,7 @@ class HuggingFaceModel final : public ForeignModel {
   Spec spec() const override {
     auto spec = spec_of(config_);
     if (sentence_) sentence_->apply(spec, folder_.string());
+    family_of(config_).family->fit(spec, [this](const std::string& pattern) { return stores(pattern); });
     spec.meta[kMeta] = {{"config", config_.json()}};
     if (sentence_) spec.meta[kMeta]["modules"] = sentence_->to_json();
     return spec;
@@ -47,6 +48,14 @@ class HuggingFaceModel final : public ForeignModel {
   }
 
  private:
+  // A folder without weights holds whatever its config says.
+  bool stores(const std::string& pattern) const {
+    if (weights() == folder_) return true;
+    const auto tensors = read_safetensors(weights());
+    return std::any_of(tensors.begin(), tensors.end(),
+                       [&](const auto& entry) { return matches(pattern, entry.first); });
+  }
+
   fs::path weights() const {
     const bool other =
         fs::exists(folder_ / "pytorch_model.bin") || fs::exists(folder_ / "pytorch_model.bin.index.json");
@@ -81,6 +90,7 @@ FORMWORK_PART(ModelFormat, HuggingFaceFormat, "hugging_face",
 // The model to be written. Sizes that its options leave to the width (0) are said in `sized`, by the axes
 // that have them, so that a config can state them.
 struct Wanted {
+  const Inventory* inventory;
   Json sized;
   std::map<std::string, int64_t> implied;  // by axis
 };
@@ -104,7 +114,7 @@ void for_each_size(Json& spec, const std::function<void(Json&, const std::string
 }
 
 Wanted wanted_model(const Inventory& inventory) {
-  Wanted wanted{in_force(inventory.spec), {}};
+  Wanted wanted{&inventory, in_force(inventory.spec), {}};
   for_each_size(wanted.sized, [&](Json& value, const std::string& axis) {
     const auto found = inventory.axes.find(axis);
     if (value != 0 || found == inventory.axes.end()) return;
@@ -120,11 +130,23 @@ struct Attempt {
   std::string difference;
 };
 
+// Whether the model's tensors, under the family's names, match a pattern.
+bool writes(const Inventory& inventory, const std::string& family, const std::string& pattern) {
+  WeightRules rules(inventory);
+  Registry<Family>::make(family)->rules(rules);
+  for (const auto& rule : rules.list())
+    for (const auto& name : rule.theirs)
+      if (matches(pattern, name)) return true;
+  return false;
+}
+
 Attempt try_config(const Wanted& wanted, const std::string& name, Json config, const Json& modules) {
   config["model_type"] = name;
   try {
     const Config theirs(config, name);
     auto spec = spec_of(theirs);
+    family_of(theirs).family->fit(
+        spec, [&](const std::string& pattern) { return writes(*wanted.inventory, name, pattern); });
     if (!modules.is_null()) SentenceModules::from_json(modules).apply(spec, name);
     Json found = in_force(spec);
     for_each_size(found, [&](Json& value, const std::string& axis) {

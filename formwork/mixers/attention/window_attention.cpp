@@ -1,0 +1,168 @@
+// Window attention (Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows",
+// 2021): softmax attention inside windows of M x M tokens that do not overlap, so that its cost is linear in
+// the tokens of the map,
+//
+//   y_h = softmax(q_h k_h^T / sqrt(d) + B_h) v_h,   B_h[i, j] = table[offset of i from j, h]
+//                                                   x [B, H W, D], table [(2M - 1)^2, heads]
+//
+// With a shift s the windows lie s tokens further right and below (the map turns, windows.h), and those that
+// the border cuts see each part alone; blocks without and with a shift in turn let information cross windows.
+// A map with a side of M tokens or less has windows of that side, which never shift. Where windows do not
+// divide the map, `pad` adds zeros after the norm, as keys too. Over one token dimension windows are M
+// tokens.
+#include <mutex>
+
+#include "formwork/linear/linear_map.h"
+#include "formwork/mixers/attention/windows.h"
+#include "formwork/mixers/token_mixer.h"
+#include "formwork/scores/score.h"
+
+namespace formwork {
+namespace {
+
+class WindowAttention final : public TokenMixer, public CostFacet {
+ public:
+  struct Options {
+    int64_t heads = 4, head_width = 0, window = 7, shift = 0, dimensions = 2;
+    bool pad = false, bias = true, out_bias = true, table = true;
+    double dropout = 0, std = 0.02;
+    PartSpec score = "softmax";
+    void describe(Fields& f) {
+      f.integer("heads", heads, "heads", 1, 4096);
+      f.integer("head_width", head_width, "channels of a head; 0: width / heads", 0, 65536);
+      f.integer("window", window, "tokens of a window along each dimension", 1, 1 << 15);
+      f.integer("shift", shift, "tokens that the windows are shifted by, less than window", 0, 1 << 15);
+      f.integer("dimensions", dimensions, "token dimensions: 2 for height x width, or 1", 1, 2);
+      f.flag("pad", pad, "zeros right and below where windows do not divide the map; off: refused");
+      f.flag("table", table, "a learned bias for each head and offset of two tokens");
+      f.flag("bias", bias, "bias on queries, keys and values");
+      f.flag("out_bias", out_bias, "bias on the output");
+      f.number("dropout", dropout, "dropout on the weights", 0, 1);
+      f.number("std", std, "standard deviation of the table at initialization", 0, 10);
+      f.part("score", score, "scores", "how logits become weights");
+    }
+  };
+
+  WindowAttention(Build& build, const Options& options) : options_(options), path_(build.path()) {
+    if (options.shift >= options.window)
+      fail("{}: expected a shift less than the window of {}, found {}", path_, options.window, options.shift);
+    if (!options.head_width && build.in.asked() % options.heads)
+      fail("{}: width {} is not divisible by {} heads; choose heads or head_width", path_, build.in.asked(),
+           options.heads);
+    const int64_t width = options.head_width ? options.head_width : build.in.asked() / options.heads;
+    const Axis heads = build.axis("heads", options.heads, Group::permute);
+    const Axis qk = build.axis("qk_width", width, Group::orthogonal), vo = build.axis("v_width", width);
+    heads_ = heads.size, width_ = qk.size, value_width_ = vo.size;
+    scale_ = 1 / std::sqrt(static_cast<double>(width));
+    most_ = {options.dimensions == 2 ? options.window : 1, options.window};
+    make_maps(build, heads, qk, vo);
+    if (options.table) {
+      Rule rule;
+      rule.init = init::truncated_normal(options.std);
+      rule.decay = false;
+      table_ = build.param("table", {Dim::plain((2 * most_[0] - 1) * (2 * most_[1] - 1)), heads}, rule);
+    }
+    Build child = build.at("score");
+    score_ = Registry<Score>::make(child, options.score);
+    weights_tap_ = build.tap("weights");
+  }
+
+  // Scores and weighted values; the projections count themselves.
+  double flops_per_token(int64_t context) const override {
+    const int64_t seen = std::min(context, most_[0] * most_[1]);
+    return 2.0 * static_cast<double>(seen * heads_ * (width_ + value_width_));
+  }
+
+ protected:
+  Tensor mix(Context& ctx, const Tensor& x) override {
+    const auto places = places_of(windows_of(ctx, x.size(1)), x);
+    const auto windows = places->windows.cut(x);
+    const auto parts = qkv_->forward(ctx, windows)
+                           .split_with_sizes({heads_ * width_, heads_ * width_, heads_ * value_width_}, -1);
+    const auto of_heads = [&](const Tensor& part) {
+      return part.unflatten(-1, {heads_, -1}).transpose(1, 2);
+    };
+    auto logits = of_heads(parts[0]).matmul(of_heads(parts[1]).transpose(-1, -2)) * scale_;  // [B n, H, L, L]
+    if (table_) logits = logits + at::embedding(ctx.value(*table_), places->offsets).permute({2, 0, 1});
+    auto permitted = places->neighbours;
+    if (permitted.defined())
+      permitted = permitted.repeat({windows.size(0) / permitted.size(0), 1, 1}).unsqueeze(1);
+    auto weights = ctx.tap(weights_tap_, score_->weights(ctx, logits, permitted));
+    weights = ctx.dropout(path_ + ".dropout", weights, options_.dropout);
+    const auto mixed = weights.matmul(of_heads(parts[2])).transpose(1, 2).flatten(2);
+    return places->windows.join(out_->forward(ctx, mixed));
+  }
+
+ private:
+  // The windows of a map, and what follows from them.
+  struct Places {
+    Windows windows;
+    Tensor neighbours, offsets;
+  };
+
+  void make_maps(Build& build, const Axis& heads, const Axis& qk, const Axis& vo) {
+    LinearNeed need;
+    need.role = Role::qkv, need.in = build.in,
+    need.out = Dim::concat({{heads, qk}, {heads, qk}, {heads, vo}});
+    need.bias = options_.bias, need.input = build.input, need.init = init::normal(0.02);
+    qkv_ = make_linear(build, "qkv", need);
+    LinearNeed out;
+    out.role = Role::out, out.in = Dim::product({heads, vo}), out.out = build.out;
+    out.bias = options_.out_bias, out.init = init::normal(0.02);
+    out_ = make_linear(build, "out", out);
+  }
+
+  Windows windows_of(const Context& ctx, int64_t tokens) const {
+    std::vector<int64_t> sides;
+    if (ctx.layout) {
+      for (const auto& dim : ctx.layout->dims) sides.push_back(dim.size);
+      if (ctx.layout->lengths.defined())
+        fail("{}: rows of unequal lengths have no common map to cut into windows", path_);
+    }
+    if (sides.empty()) sides = {tokens};
+    if (static_cast<int64_t>(sides.size()) != options_.dimensions)
+      fail("{}: cuts windows of {} token dimensions, found {}{}", path_, options_.dimensions, sides.size(),
+           sides.size() == 2 ? "; choose one with 'along'" : "");
+    const int64_t shortest = *std::min_element(sides.begin(), sides.end());
+    const int64_t side = std::min(options_.window, shortest);
+    const int64_t shift = shortest <= options_.window ? 0 : options_.shift;
+    if (sides.size() == 1) return checked({{1, sides[0]}, {1, side}, {0, shift}});
+    return checked({{sides[0], sides[1]}, {side, side}, {shift, shift}});
+  }
+
+  Windows checked(const Windows& windows) const {
+    if (!options_.pad && !windows.divide())
+      fail("{}: expected a map of whole windows of {} x {} tokens, found {} x {}; another size, or pad",
+           path_, windows.side[0], windows.side[1], windows.map[0], windows.map[1]);
+    return windows;
+  }
+
+  // Made once for a map, and kept until another comes.
+  std::shared_ptr<const Places> places_of(const Windows& windows, const Tensor& x) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!places_ || !(places_->windows == windows) || places_->offsets.device() != x.device()) {
+      Places made{windows, windows.neighbours(), windows.offsets(most_).to(x.device())};
+      if (made.neighbours.defined()) made.neighbours = made.neighbours.to(x.device());
+      places_ = std::make_shared<const Places>(std::move(made));
+    }
+    return places_;
+  }
+
+  Options options_;
+  std::string path_;
+  int64_t heads_, width_, value_width_;
+  double scale_;
+  Windows::Sides most_;  // of a window
+  std::unique_ptr<LinearMap> qkv_, out_;
+  Param* table_ = nullptr;
+  std::unique_ptr<Score> score_;
+  Slot weights_tap_;
+  std::mutex mutex_;
+  std::shared_ptr<const Places> places_;
+};
+
+FORMWORK_PART(TokenMixer, WindowAttention, "window_attention",
+              "attention inside windows of a map, shifted or not (Swin)");
+
+}  // namespace
+}  // namespace formwork
