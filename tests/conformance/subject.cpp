@@ -218,7 +218,8 @@ Record inputs(const Subject& subject, int64_t rows, int64_t tokens, at::ScalarTy
     return at::randn({rows, n, width}, at::kDouble).to(dtype);
   };
   if (subject.is_part()) {
-    for (const auto& [name, size] : subject.spec["model"].value("dims", Json::object()).items())
+    const Json dims = subject.spec["model"].value("dims", Json::object());
+    for (const auto& [name, size] : dims.items())
       tokens = (name == "height" ? 1 : tokens) * size.get<int64_t>();
     Record in = {{"x", random(tokens, kWidth)}};
     if (subject.spec["model"].contains("memory_width")) in["memory"] = random(3, kMemoryWidth);

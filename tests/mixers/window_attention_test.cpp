@@ -1,8 +1,8 @@
 // Attention in windows: what a token sees, with and without a shift, and what it costs.
 #include <gtest/gtest.h>
 
-#include "formwork/core/facet.h"
 #include "formwork/mixers/attention/windows.h"
+#include "formwork/models/model.h"
 #include "interop/temporary_folder.h"
 #include "mixers/mixer_alone.h"
 

@@ -25,7 +25,7 @@ Tensor run(Model& model, const Record& in) {
 }
 
 Tensor value(const Model& model, const std::string& name) {
-  return model.inventory().by_name.at(name)->value.detach();
+  return model.inventory().by_name.at(name)->value.detach().clone();
 }
 
 Tensor images(int64_t height, int64_t width, int64_t channels = 3) {
