@@ -84,6 +84,17 @@ class Export : public testing::Test {
   std::string refusal(const std::string& model, const HuggingFaceExport& options = {}) {
     return error_of([&] { exported(model, options); });
   }
+  // What was exported is the same model when it is read; its config.
+  Json expect_the_same_again(const std::string& model) {
+    const auto config = exported(model);
+    const auto again = load_model((folder_.path() / "out").string());
+    const auto built =
+        build_model(Spec::from_json({{"formwork", 1}, {"model", Json::parse(model)}}, "test"), 5);
+    EXPECT_EQ(again->inventory().params.size(), built->inventory().params.size());
+    for (const auto& param : built->inventory().params)
+      EXPECT_TRUE(at::equal(again->inventory().by_name.at(param.name)->value, param.value)) << param.name;
+    return config;
+  }
   TemporaryFolder folder_;
 };
 
@@ -110,15 +121,71 @@ TEST_F(Export, ModelsThatWereNeverTheirsFindAFamily) {
 }
 
 TEST_F(Export, WhatWasWrittenIsReadAgainAsTheSameModel) {
-  const auto model = decoder(R"({"type": "attention", "heads": 4, "kv_heads": 2, "position":
-      {"type": "rotary", "base": 500, "scaling": {"type": "linear", "factor": 2}}})");
-  exported(model);
-  const auto again = load_model((folder_.path() / "out").string());
-  const auto built =
-      build_model(Spec::from_json({{"formwork", 1}, {"model", Json::parse(model)}}, "test"), 5);
-  ASSERT_EQ(again->inventory().params.size(), built->inventory().params.size());
-  for (const auto& param : built->inventory().params)
-    EXPECT_TRUE(at::equal(again->inventory().by_name.at(param.name)->value, param.value)) << param.name;
+  expect_the_same_again(decoder(R"({"type": "attention", "heads": 4, "kv_heads": 2, "position":
+      {"type": "rotary", "base": 500, "scaling": {"type": "linear", "factor": 2}}})"));
+}
+
+// A file says by its tensors whether a pooler belongs to an encoder; its config does not.
+TEST_F(Export, PoolersAreReadWhereTheyWereWritten) {
+  for (const char* head : {R"("hidden")", R"("pooler")"}) {
+    const auto model = fmt::format(
+        R"({{"type": "encoder", "vocab": 13, "width": 8, "segments": 2, "norm": null, "tie": false,
+            "position": {{"type": "learned", "context": 16}}, "stem_norm": "layer_norm", "head": {},
+            "layers": [{{"type": "post", "norm": "layer_norm", "channel": {{"type": "mlp", "hidden": 12}},
+                         "mixer": {{"type": "attention", "heads": 2, "bias": true, "out_bias": true}}}}]}})",
+        head);
+    EXPECT_EQ(expect_the_same_again(model)["architectures"], Json::array({"BertModel"})) << head;
+  }
+}
+
+std::string image_encoder(const std::string& stem, const std::string& layers, const std::string& head) {
+  return R"({"type": "image_encoder", "width": 8, "stem": {"type": "patch", )" + stem + R"(}, "layers": )" +
+         layers + R"(, "head": )" + head + "}";
+}
+
+TEST_F(Export, ModelsOfImagesFindAFamily) {
+  const auto block = [](const std::string& mixer, int64_t hidden = 12) {
+    return fmt::format(R"({{"norm": "layer_norm", "mixer": {}, "channel": {{"type": "mlp", "hidden": {}}}}})",
+                       mixer, hidden);
+  };
+  const std::string vit = R"({"repeat": 2, "pattern": [)" +
+                          block(R"({"type": "attention", "heads": 2, "bias": true, "out_bias": true})") +
+                          "]}";
+  const auto architecture = [&](const std::string& stem, const std::string& layers, const std::string& head) {
+    const auto config = expect_the_same_again(image_encoder(stem, layers, head));
+    EXPECT_EQ(
+        load_model((folder_.path() / "out").string())->spec().meta["hugging_face"]["config"]["model_type"],
+        config["model_type"]);
+    return config["architectures"][0].get<std::string>();
+  };
+  const std::string classes = R"({"type": "classifier", "pool": "first", "classes": 3})";
+  EXPECT_EQ(architecture(R"("image": 8, "patch": 4)", vit, classes), "ViTForImageClassification");
+  EXPECT_EQ(architecture(R"("image": 8, "image_width": 12, "patch": 4, "channels": 1)", vit, R"("pooler")"),
+            "ViTModel");
+  EXPECT_EQ(architecture(R"("image": 8, "patch": 4)", vit, R"("hidden")"), "ViTModel");
+  const std::string distilled = R"("image": 8, "patch": 4, "distillation_token": true)";
+  EXPECT_EQ(architecture(distilled, vit, classes), "DeiTForImageClassification");
+  EXPECT_EQ(architecture(distilled, vit, R"({"type": "distilled", "classes": 3})"),
+            "DeiTForImageClassificationWithTeacher");
+  EXPECT_EQ(architecture(distilled, vit, R"({"type": "pooler", "width": 6, "activation": "gelu"})"),
+            "DeiTModel");
+
+  const auto window = [&](int64_t heads, int64_t shift, int64_t hidden) {
+    return block(
+        fmt::format(R"({{"type": "window_attention", "heads": {}, "window": 3, "shift": {}, "pad": true}})",
+                    heads, shift),
+        hidden);
+  };
+  const std::string merging = R"({"type": "patch_merging", "pad": true})",
+                    swin = fmt::format("[{}, {}, {}, {}]", window(2, 0, 12), window(2, 1, 12), merging,
+                                       window(4, 0, 24));
+  const std::string stem =
+      R"("image": 12, "patch": 2, "class_token": false, "positions": false, "pad": true, "norm": "layer_norm")";
+  EXPECT_EQ(architecture(stem, swin, R"({"type": "classifier", "classes": 3})"),
+            "SwinForImageClassification");
+  EXPECT_EQ(architecture(stem, swin, R"({"type": "pooler", "pool": "mean", "hidden": false})"), "SwinModel");
+  expect_part(refusal(image_encoder(stem, fmt::format("[{}]", window(2, 1, 12)), classes)),
+              "family 'swin' cannot express model.layers[0].mixer.shift: 1, not 0");
 }
 
 TEST_F(Export, ThePartThatStandsInTheWayIsNamed) {

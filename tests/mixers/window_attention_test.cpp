@@ -36,24 +36,41 @@ Tensor tokens(int64_t height, int64_t width, int64_t batch = 2) {
   return at::randn({batch, height * width, kWidth}, at::kDouble);
 }
 
+const std::vector<Windows> kWindows = {{{8, 8}, {4, 4}, {0, 0}},
+                                       {{8, 16}, {4, 4}, {2, 2}},
+                                       {{28, 14}, {7, 7}, {3, 3}},
+                                       {{5, 9}, {4, 4}, {1, 3}},
+                                       {{1, 7}, {1, 3}, {0, 1}}};
+
+WindowCut ready(const Windows& windows) { return {windows, windows.side, at::kCPU}; }
+
 TEST(Windows, CutAndJoinedAreTheMapBitForBit) {
-  for (const auto& windows :
-       {Windows{{8, 8}, {4, 4}, {0, 0}}, Windows{{8, 16}, {4, 4}, {2, 2}}, Windows{{28, 14}, {7, 7}, {3, 3}},
-        Windows{{5, 9}, {4, 4}, {1, 3}}, Windows{{1, 7}, {1, 3}, {0, 1}}}) {
+  for (const auto& windows : kWindows) {
     const auto x = tokens(windows.map[0], windows.map[1]);
-    const auto cut = windows.cut(x);
+    const auto cut = ready(windows).cut(x);
     EXPECT_EQ(cut.size(0), 2 * windows.count());
-    EXPECT_TRUE(at::equal(windows.join(cut), x));
+    EXPECT_TRUE(at::equal(ready(windows).join(cut), x));
   }
 }
 
-TEST(Windows, LieRowByRow) {
-  const Windows windows{{4, 6}, {2, 3}, {0, 0}};
-  const auto places = at::arange(24, at::kDouble).view({1, 24, 1});
-  const auto cut = windows.cut(places).squeeze(2);
-  EXPECT_TRUE(at::equal(cut[0], at::tensor({0, 1, 2, 6, 7, 8}, at::kDouble)));
-  EXPECT_TRUE(at::equal(cut[1], at::tensor({3, 4, 5, 9, 10, 11}, at::kDouble)));
-  EXPECT_TRUE(at::equal(cut[2], at::tensor({12, 13, 14, 18, 19, 20}, at::kDouble)));
+// In two steps: the padded map turns, and then a window is a rectangle of it.
+TEST(Windows, AreRectanglesOfTheTurnedMapRowByRow) {
+  for (const auto& windows : kWindows) {
+    const auto [height, width] = windows.padded();
+    const auto x = tokens(windows.map[0], windows.map[1]);
+    const auto cut = ready(windows).cut(x);
+    const auto wide = at::constant_pad_nd(x.view({2, windows.map[0], windows.map[1], kWidth}),
+                                          {0, 0, 0, width - windows.map[1], 0, height - windows.map[0]});
+    const auto turned = wide.roll({-windows.shift[0], -windows.shift[1]}, {1, 2});
+    int64_t next = 0;
+    for (int64_t image = 0; image < 2; ++image)
+      for (int64_t top = 0; top < height; top += windows.side[0])
+        for (int64_t left = 0; left < width; left += windows.side[1]) {
+          const auto rectangle =
+              turned[image].narrow(0, top, windows.side[0]).narrow(1, left, windows.side[1]).flatten(0, 1);
+          EXPECT_TRUE(at::equal(cut[next++], rectangle)) << top << ", " << left;
+        }
+  }
 }
 
 // Attention over all tokens of the map, of which p sees q where both lie in one cell of the grid that is

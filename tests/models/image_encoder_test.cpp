@@ -140,16 +140,17 @@ TEST(PatchMerging, ReadsFourNeighboursColumnByColumn) {
     }
 }
 
-// The published sizes; width, depths and heads of each stage.
-Json swin(int64_t width, const std::vector<int64_t>& depths, std::vector<int64_t> heads) {
+// The published sizes: width, depths, heads (groups) of the first stage, which double from stage to stage.
+Json swin(int64_t width, const std::vector<int64_t>& depths, int64_t heads,
+          Json mixer = {{"type", "window_attention"}}) {
   Json layers = Json::array();
-  for (size_t stage = 0; stage < depths.size(); ++stage) {
+  for (size_t stage = 0; stage < depths.size(); ++stage, heads *= 2) {
     if (stage > 0) layers.push_back({{"type", "patch_merging"}});
-    for (int64_t j = 0; j < depths[stage]; ++j)
-      layers.push_back(
-          {{"norm", "layer_norm"},
-           {"mixer", {{"type", "window_attention"}, {"heads", heads[stage]}, {"shift", j % 2 ? 3 : 0}}},
-           {"channel", "mlp"}});
+    for (int64_t j = 0; j < depths[stage]; ++j) {
+      mixer[mixer["type"] == "window_mlp" ? "groups" : "heads"] = heads;
+      mixer["shift"] = j % 2 ? mixer.value("window", 7) / 2 : 0;
+      layers.push_back({{"norm", "layer_norm"}, {"mixer", mixer}, {"channel", "mlp"}});
+    }
   }
   return {{"type", "image_encoder"},
           {"width", width},
@@ -165,10 +166,16 @@ Json swin(int64_t width, const std::vector<int64_t>& depths, std::vector<int64_t
 
 TEST(Swin, HasThePublishedNumbersOfParameters) {
   const auto count = [](const Json& model) { return build(model, /*allocate=*/false)->parameter_count(); };
-  EXPECT_EQ(count(swin(96, {2, 2, 6, 2}, {3, 6, 12, 24})), 28288354);
-  EXPECT_EQ(count(swin(96, {2, 2, 18, 2}, {3, 6, 12, 24})), 49606258);
-  EXPECT_EQ(count(swin(128, {2, 2, 18, 2}, {4, 8, 16, 32})), 87768224);
-  EXPECT_EQ(count(swin(192, {2, 2, 18, 2}, {6, 12, 24, 48})), 196532476);
+  const std::vector<int64_t> tiny = {2, 2, 6, 2}, deep = {2, 2, 18, 2};
+  EXPECT_EQ(count(swin(96, tiny, 3)), 28288354);
+  EXPECT_EQ(count(swin(96, deep, 3)), 49606258);
+  EXPECT_EQ(count(swin(128, deep, 4)), 87768224);
+  EXPECT_EQ(count(swin(192, deep, 6)), 196532476);
+  const Json mlp = {{"type", "window_mlp"}, {"window", 8}};
+  EXPECT_EQ(count(swin(96, tiny, 4, mlp)), 20386632);
+  EXPECT_EQ(count(swin(96, tiny, 8, mlp)), 21152072);
+  EXPECT_EQ(count(swin(96, tiny, 16, mlp)), 22682952);
+  EXPECT_EQ(count(swin(128, deep, 4, {{"type", "window_mlp"}})), 60659416);
 }
 
 }  // namespace

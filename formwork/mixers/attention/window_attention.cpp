@@ -10,8 +10,6 @@
 // A map with a side of M tokens or less has windows of that side, which never shift. Where windows do not
 // divide the map, `pad` adds zeros after the norm, as keys too. Over one token dimension windows are M
 // tokens.
-#include <mutex>
-
 #include "formwork/linear/linear_map.h"
 #include "formwork/mixers/attention/windows.h"
 #include "formwork/mixers/token_mixer.h"
@@ -75,31 +73,25 @@ class WindowAttention final : public TokenMixer, public CostFacet {
 
  protected:
   Tensor mix(Context& ctx, const Tensor& x) override {
-    const auto places = places_of(windows_of(ctx, x.size(1)), x);
-    const auto windows = places->windows.cut(x);
+    const auto cut = windows_of(ctx, x);
+    const auto windows = cut->cut(x);
     const auto parts = qkv_->forward(ctx, windows)
                            .split_with_sizes({heads_ * width_, heads_ * width_, heads_ * value_width_}, -1);
     const auto of_heads = [&](const Tensor& part) {
       return part.unflatten(-1, {heads_, -1}).transpose(1, 2);
     };
     auto logits = of_heads(parts[0]).matmul(of_heads(parts[1]).transpose(-1, -2)) * scale_;  // [B n, H, L, L]
-    if (table_) logits = logits + at::embedding(ctx.value(*table_), places->offsets).permute({2, 0, 1});
-    auto permitted = places->neighbours;
+    if (table_) logits = logits + at::embedding(ctx.value(*table_), cut->offsets()).permute({2, 0, 1});
+    auto permitted = cut->neighbours();
     if (permitted.defined())
       permitted = permitted.repeat({windows.size(0) / permitted.size(0), 1, 1}).unsqueeze(1);
     auto weights = ctx.tap(weights_tap_, score_->weights(ctx, logits, permitted));
     weights = ctx.dropout(path_ + ".dropout", weights, options_.dropout);
     const auto mixed = weights.matmul(of_heads(parts[2])).transpose(1, 2).flatten(2);
-    return places->windows.join(out_->forward(ctx, mixed));
+    return cut->join(out_->forward(ctx, mixed));
   }
 
  private:
-  // The windows of a map, and what follows from them.
-  struct Places {
-    Windows windows;
-    Tensor neighbours, offsets;
-  };
-
   void make_maps(Build& build, const Axis& heads, const Axis& qk, const Axis& vo) {
     LinearNeed need;
     need.role = Role::qkv, need.in = build.in,
@@ -112,40 +104,17 @@ class WindowAttention final : public TokenMixer, public CostFacet {
     out_ = make_linear(build, "out", out);
   }
 
-  Windows windows_of(const Context& ctx, int64_t tokens) const {
-    std::vector<int64_t> sides;
-    if (ctx.layout) {
-      for (const auto& dim : ctx.layout->dims) sides.push_back(dim.size);
-      if (ctx.layout->lengths.defined())
-        fail("{}: rows of unequal lengths have no common map to cut into windows", path_);
-    }
-    if (sides.empty()) sides = {tokens};
-    if (static_cast<int64_t>(sides.size()) != options_.dimensions)
-      fail("{}: cuts windows of {} token dimensions, found {}{}", path_, options_.dimensions, sides.size(),
-           sides.size() == 2 ? "; choose one with 'along'" : "");
-    const int64_t shortest = *std::min_element(sides.begin(), sides.end());
+  std::shared_ptr<const WindowCut> windows_of(const Context& ctx, const Tensor& x) {
+    const auto map = map_of_tokens(ctx, x.size(1), options_.dimensions, path_);
+    const bool line = options_.dimensions == 1;
+    const int64_t shortest = line ? map[1] : std::min(map[0], map[1]);
     const int64_t side = std::min(options_.window, shortest);
     const int64_t shift = shortest <= options_.window ? 0 : options_.shift;
-    if (sides.size() == 1) return checked({{1, sides[0]}, {1, side}, {0, shift}});
-    return checked({{sides[0], sides[1]}, {side, side}, {shift, shift}});
-  }
-
-  Windows checked(const Windows& windows) const {
+    const Windows windows{map, {line ? 1 : side, side}, {line ? 0 : shift, shift}};
     if (!options_.pad && !windows.divide())
       fail("{}: expected a map of whole windows of {} x {} tokens, found {} x {}; another size, or pad",
-           path_, windows.side[0], windows.side[1], windows.map[0], windows.map[1]);
-    return windows;
-  }
-
-  // Made once for a map, and kept until another comes.
-  std::shared_ptr<const Places> places_of(const Windows& windows, const Tensor& x) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!places_ || !(places_->windows == windows) || places_->offsets.device() != x.device()) {
-      Places made{windows, windows.neighbours(), windows.offsets(most_).to(x.device())};
-      if (made.neighbours.defined()) made.neighbours = made.neighbours.to(x.device());
-      places_ = std::make_shared<const Places>(std::move(made));
-    }
-    return places_;
+           path_, windows.side[0], windows.side[1], map[0], map[1]);
+    return cache_.get(windows, most_, x.device());
   }
 
   Options options_;
@@ -157,8 +126,7 @@ class WindowAttention final : public TokenMixer, public CostFacet {
   Param* table_ = nullptr;
   std::unique_ptr<Score> score_;
   Slot weights_tap_;
-  std::mutex mutex_;
-  std::shared_ptr<const Places> places_;
+  WindowCache cache_;
 };
 
 FORMWORK_PART(TokenMixer, WindowAttention, "window_attention",
