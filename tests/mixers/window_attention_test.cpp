@@ -113,6 +113,34 @@ TEST(WindowAttention, IsAttentionOverTheMapWhereCellsAreShared) {
     }
 }
 
+// The pairs that turning brings into one window weigh nothing, whatever the logits; also with another score,
+// which is told of them (a cap that no logit comes near hardly changes them).
+TEST(WindowAttention, TokensThatEnterOnTheOtherSideWeighNothing) {
+  const at::NoGradGuard guard;
+  const auto layout = map_of(8, 8);
+  const auto x = tokens(8, 8) * 6;
+  const auto barred =
+      Windows{{8, 8}, {4, 4}, {2, 2}}.neighbours().logical_not().repeat({2, 1, 1}).unsqueeze(1);
+  Tensor outputs[2];
+  for (const bool capped : {false, true}) {
+    auto mixer = mixer_with(options(4, 2, capped ? R"(, "score": {"type": "softmax", "cap": 1e6})" : ""));
+    TapBoard board(mixer.inventory->taps);
+    double most = -1, logits = 0;
+    board.read("mixer.weights", [&](const TapEvent&, const Tensor& weights) {
+      most = weights.masked_select(barred).abs().max().item<double>();
+    });
+    board.read("mixer.qkv.out",
+               [&](const TapEvent&, const Tensor& y) { logits = y.abs().max().item<double>(); });
+    Context ctx;
+    ctx.layout = &layout, ctx.taps = &board;
+    board.start_pass();
+    outputs[capped] = mixer.mixer->forward(ctx, x);
+    EXPECT_GT(logits, 15);  // far apart: a finite -100 would let some through
+    EXPECT_EQ(most, 0);
+  }
+  EXPECT_LT(distance(outputs[0], outputs[1]), 1e-3);
+}
+
 TEST(WindowAttention, OfOneWindowWithoutATableIsPlainAttention) {
   const at::NoGradGuard guard;
   auto windowed = mixer_with(options(7, 0, R"(, "table": false)"));

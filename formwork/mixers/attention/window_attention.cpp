@@ -80,12 +80,8 @@ class WindowAttention final : public TokenMixer, public CostFacet {
     const auto of_heads = [&](const Tensor& part) {
       return part.unflatten(-1, {heads_, -1}).transpose(1, 2);
     };
-    auto logits = of_heads(parts[0]).matmul(of_heads(parts[1]).transpose(-1, -2)) * scale_;  // [B n, H, L, L]
-    if (table_) logits = logits + at::embedding(ctx.value(*table_), cut->offsets()).permute({2, 0, 1});
-    auto permitted = cut->neighbours();
-    if (permitted.defined())
-      permitted = permitted.repeat({windows.size(0) / permitted.size(0), 1, 1}).unsqueeze(1);
-    auto weights = ctx.tap(weights_tap_, score_->weights(ctx, logits, permitted));
+    const auto logits = of_heads(parts[0]).matmul(of_heads(parts[1]).transpose(-1, -2)) * scale_;
+    auto weights = ctx.tap(weights_tap_, weights_of(ctx, *cut, logits));
     weights = ctx.dropout(path_ + ".dropout", weights, options_.dropout);
     const auto mixed = weights.matmul(of_heads(parts[2])).transpose(1, 2).flatten(2);
     return cut->join(out_->forward(ctx, mixed));
@@ -102,6 +98,23 @@ class WindowAttention final : public TokenMixer, public CostFacet {
     out.role = Role::out, out.in = Dim::product({heads, vo}), out.out = build.out;
     out.bias = options_.out_bias, out.init = init::normal(0.02);
     out_ = make_linear(build, "out", out);
+  }
+
+  // logits [B n, H, L, L] of n windows; the same shape.
+  Tensor weights_of(Context& ctx, const WindowCut& cut, const Tensor& logits) {
+    Tensor bias;  // [H, L, L]
+    if (table_) bias = at::embedding(ctx.value(*table_), cut.offsets()).permute({2, 0, 1});
+    const auto& neighbours = cut.neighbours();
+    if (neighbours.defined() && score_->is_softmax()) {
+      // Every token sees itself, so softmax needs no more than -inf where others are barred.
+      const auto barrier = cut.barrier().to(logits.scalar_type()).unsqueeze(1);
+      bias = bias.defined() ? bias + barrier : barrier;  // [n, H|1, L, L]
+      return score_->weights(ctx, (logits.unflatten(0, {-1, bias.size(0)}) + bias).flatten(0, 1), {});
+    }
+    const auto biased = bias.defined() ? logits + bias : logits;
+    if (!neighbours.defined()) return score_->weights(ctx, biased, {});
+    const int64_t images = logits.size(0) / neighbours.size(0);
+    return score_->weights(ctx, biased, neighbours.repeat({images, 1, 1}).unsqueeze(1));
   }
 
   std::shared_ptr<const WindowCut> windows_of(const Context& ctx, const Tensor& x) {

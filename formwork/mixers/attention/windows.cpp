@@ -89,7 +89,10 @@ WindowCut::WindowCut(const Windows& windows, const Windows::Sides& most, at::Dev
       inverse_(order_.argsort()),
       neighbours_(windows.neighbours()),
       offsets_(windows.offsets(most).to(device)) {
-  if (neighbours_.defined()) neighbours_ = neighbours_.to(device);
+  if (!neighbours_.defined()) return;
+  neighbours_ = neighbours_.to(device);
+  barrier_ = at::zeros(neighbours_.sizes(), at::TensorOptions(at::kFloat).device(device))
+                 .masked_fill_(neighbours_.logical_not(), -INFINITY);
 }
 
 Tensor WindowCut::cut(const Tensor& x) const {

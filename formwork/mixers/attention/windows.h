@@ -49,11 +49,12 @@ class WindowCut {
 
   const Windows& windows() const { return windows_; }
   const Tensor& neighbours() const { return neighbours_; }
+  const Tensor& barrier() const { return barrier_; }  // 0 for neighbours, -inf for the others; or undefined
   const Tensor& offsets() const { return offsets_; }
 
  private:
   Windows windows_;
-  Tensor order_, inverse_, neighbours_, offsets_;
+  Tensor order_, inverse_, neighbours_, barrier_, offsets_;
 };
 
 // The windows of the map that came last, made once and kept until another comes. Safe to share by threads.
