@@ -50,18 +50,22 @@ class HuggingFaceModel final : public ForeignModel {
  private:
   // A folder without weights holds whatever its config says.
   bool stores(const std::string& pattern) const {
-    if (weights() == folder_) return true;
-    const auto tensors = read_safetensors(weights());
+    const auto file = safetensors();
+    if (!file) return true;
+    const auto tensors = read_safetensors(*file);
     return std::any_of(tensors.begin(), tensors.end(),
                        [&](const auto& entry) { return matches(pattern, entry.first); });
   }
 
-  fs::path weights() const {
-    const bool other =
-        fs::exists(folder_ / "pytorch_model.bin") || fs::exists(folder_ / "pytorch_model.bin.index.json");
+  std::optional<fs::path> safetensors() const {
     for (const char* name : {"model.safetensors.index.json", "model.safetensors"})
       if (fs::exists(folder_ / name)) return folder_ / name;
-    if (other)
+    return std::nullopt;
+  }
+
+  fs::path weights() const {
+    if (const auto file = safetensors()) return *file;
+    if (fs::exists(folder_ / "pytorch_model.bin") || fs::exists(folder_ / "pytorch_model.bin.index.json"))
       fail("{}: expected model.safetensors, found pytorch_model.bin; save it again with save_pretrained",
            folder_.string());
     return folder_;
@@ -113,8 +117,18 @@ void for_each_size(Json& spec, const std::function<void(Json&, const std::string
   }
 }
 
+// How maps are kept that nobody compressed or adapted.
+bool is_plain(const Json& map) {
+  const Json type = map.is_object() ? map.value("type", Json("dense")) : map;
+  return type == "dense" || type == "conv";
+}
+
 Wanted wanted_model(const Inventory& inventory) {
   Wanted wanted{&inventory, in_force(inventory.spec), {}};
+  // What a transform made plain again is as if it had no entry; one that gives a map a bias stays.
+  auto& linear = wanted.sized["linear"] = Json::object();
+  for (const auto& [path, map] : inventory.spec.linear.items())
+    if (!is_plain(map) || (map.is_object() && map.contains("bias"))) linear[path] = map;
   for_each_size(wanted.sized, [&](Json& value, const std::string& axis) {
     const auto found = inventory.axes.find(axis);
     if (value != 0 || found == inventory.axes.end()) return;
@@ -201,9 +215,9 @@ std::pair<std::string, Json> find_config(const Inventory& inventory, const std::
 // Compressed or adapted maps have no place in a folder of transformers.
 void require_dense(const Inventory& inventory) {
   for (const auto& [path, map] : inventory.spec.linear.items())
-    if (const auto type = map.is_object() ? map.value("type", Json("dense")) : map; type != "dense")
+    if (!is_plain(map))
       fail("export: linear map '{}' is kept as {}; expected dense: `formwork compress MODEL to_dense` first",
-           path, type.dump());
+           path, (map.is_object() ? map.at("type") : map).dump());
 }
 
 Json with_dtype(Json config, const TensorMap& tensors) {

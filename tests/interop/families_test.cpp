@@ -125,6 +125,24 @@ TEST_F(Export, WhatWasWrittenIsReadAgainAsTheSameModel) {
       {"type": "rotary", "base": 500, "scaling": {"type": "linear", "factor": 2}}})"));
 }
 
+// As `to_dense` leaves them.
+TEST_F(Export, MapsThatAreNamedDenseAreNoObstacle) {
+  auto spec = Spec::from_json(
+      {{"formwork", 1},
+       {"model", Json::parse(decoder(R"({"type": "attention", "heads": 2, "position": "rotary"})"))},
+       {"linear", {{"layers.0.mixer.qkv", "dense"}, {"layers.0.mixer.out", {{"type", "dense"}}}}}},
+      "test");
+  const auto write = [&] {
+    export_hugging_face(build_model(spec, 5)->inventory(), "nowhere", folder_.path() / "out", {});
+  };
+  write();
+  EXPECT_EQ(Json::parse(read_file(folder_.path() / "out" / "config.json"))["model_type"], "llama");
+  spec.linear["layers.0.mixer.out"]["bias"] = true;
+  expect_part(error_of(write), "cannot express linear.layers.0.mixer.out: \"dense\", not nothing");
+  spec.linear["layers.0.mixer.out"] = {{"type", "low_rank"}, {"rank", 2}};
+  expect_part(error_of(write), "linear map 'layers.0.mixer.out' is kept as \"low_rank\"; expected dense");
+}
+
 // A file says by its tensors whether a pooler belongs to an encoder; its config does not.
 TEST_F(Export, PoolersAreReadWhereTheyWereWritten) {
   for (const char* head : {R"("hidden")", R"("pooler")"}) {
