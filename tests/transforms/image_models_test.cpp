@@ -1,4 +1,5 @@
 // Transforms written for streams of tokens, on models of images: they apply, or say why not.
+#include "stems/cubic.h"
 #include "transforms/fixtures.h"
 
 namespace formwork {
@@ -96,6 +97,43 @@ TEST(ImageModels, APyramidRefusesWhatNeedsOneStream) {
             "slicegpt: expected a model with one stream 'residual', found layers.2.stream, residual");
   EXPECT_EQ(refusal("llm_drop", {{"target", "block"}, {"n", 1}}, swin(), data),
             "llm_drop: 'layers.2.merge' makes other tokens of the stream, which nothing passes unchanged");
+}
+
+// Windows of 4 become windows of 6: tables are interpolated each way, and shifts are half a window again.
+TEST(ImageModels, WindowsOfAnotherSideHaveInterpolatedTables) {
+  const at::NoGradGuard guard;
+  const auto model = swin();
+  const auto made = apply("resize_windows", {{"window", 6}}, model, {});
+  EXPECT_EQ(made.report.at("windows").size(), 3u);
+  const auto line = cubic_matrix(7, 11);
+  for (const char* name : {"layers.0.mixer.table", "layers.1.mixer.table", "layers.3.mixer.table"}) {
+    const auto before = model->inventory().by_name.at(name)->value.view({7, 7, 4});
+    const auto after = made.model->inventory().by_name.at(name)->value;
+    EXPECT_LT(largest(after.view({11, 11, 4}) - at::einsum("ip,jq,pqh->ijh", {line, line, before})), 1e-12);
+  }
+  EXPECT_EQ(made.model->spec().parts.at("layers.1.mixer").at("shift"), 3);
+  EXPECT_EQ(made.model->spec().parts.at("layers.0.mixer").at("shift"), 0);
+  const auto logits = logits_of(*made.model, images(24));
+  EXPECT_EQ(logits.sizes(), at::IntArrayRef({4, 5}));
+  EXPECT_TRUE(at::equal(logits_of(*reloaded(*made.model, "windows"), images(24)), logits));
+  EXPECT_LT(change("magnitude", {{"sparsity", 0.5}}, made.model, images(24)), 10);  // and is compressed again
+  EXPECT_EQ(refusal("resize_windows", {{"window", 6}}, made.model),
+            "resize_windows: the model has no attention in windows of another side than 6");
+  EXPECT_EQ(refusal("resize_windows", {{"window", 6}}, vit()),
+            "resize_windows: the model has no attention in windows of another side than 6");
+}
+
+// There and back again: tables that hold one number do not change, so neither does the model.
+TEST(ImageModels, ConstantTablesStayWhatTheyAre) {
+  const at::NoGradGuard guard;
+  const auto model = swin();
+  for (auto& param : model->inventory().params)
+    if (param.name.ends_with(".table")) param.value.fill_(0.3);
+  const auto there = apply("resize_windows", {{"window", 7}}, model, {}).model;
+  EXPECT_LT(std::abs(there->inventory().by_name.at("layers.0.mixer.table")->value.min().item<double>() - 0.3),
+            1e-12);
+  const auto back = apply("resize_windows", {{"window", 4}}, there, {}).model;
+  EXPECT_LT(largest(logits_of(*back, images(16)) - logits_of(*model, images(16))), 1e-12);
 }
 
 // Heads that are cut take their columns of the table along.

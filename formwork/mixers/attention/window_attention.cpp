@@ -18,7 +18,9 @@
 namespace formwork {
 namespace {
 
-class WindowAttention final : public TokenMixer, public CostFacet {
+constexpr const char* kName = "window_attention";
+
+class WindowAttention final : public TokenMixer, public CostFacet, public WindowTable {
  public:
   struct Options {
     int64_t heads = 4, head_width = 0, window = 7, shift = 0, dimensions = 2;
@@ -69,6 +71,16 @@ class WindowAttention final : public TokenMixer, public CostFacet {
   double flops_per_token(int64_t context) const override {
     const int64_t seen = std::min(context, most_[0] * most_[1]);
     return 2.0 * static_cast<double>(seen * heads_ * (width_ + value_width_));
+  }
+
+  int64_t window() const override { return options_.window; }
+  int64_t dimensions() const override { return options_.dimensions; }
+  const Param* table() const override { return table_; }
+  PartSpec with_window(int64_t side) const override {
+    auto options = options_;
+    options.window = side;
+    if (options.shift > 0) options.shift = side / 2;
+    return {kName, options_json(options)};
   }
 
  protected:
@@ -142,8 +154,7 @@ class WindowAttention final : public TokenMixer, public CostFacet {
   WindowCache cache_;
 };
 
-FORMWORK_PART(TokenMixer, WindowAttention, "window_attention",
-              "attention inside windows of a map, shifted or not (Swin)");
+FORMWORK_PART(TokenMixer, WindowAttention, kName, "attention inside windows of a map, shifted or not (Swin)");
 
 }  // namespace
 }  // namespace formwork

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "formwork/core/context.h"
+#include "formwork/core/options.h"
 
 namespace formwork {
 
@@ -65,6 +66,18 @@ class WindowCache {
  private:
   std::mutex mutex_;
   std::shared_ptr<const WindowCut> made_;
+};
+
+// A second view of mixers that have a table over the offsets in a window, for who gives them another window.
+class WindowTable {
+ public:
+  virtual ~WindowTable() = default;
+  virtual int64_t window() const = 0;
+  // [(2 window - 1)^dimensions, heads], offsets row by row.
+  virtual int64_t dimensions() const = 0;
+  virtual const Param* table() const = 0;
+  // The mixer with windows of this side, shifted by half of it where it is shifted now.
+  virtual PartSpec with_window(int64_t side) const = 0;
 };
 
 }  // namespace formwork
