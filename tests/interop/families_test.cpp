@@ -48,6 +48,35 @@ TEST(Families, RefuseWhatTheyDoNotUnderstand) {
               "known are LlamaForCausalLM, LlamaModel, which differ in the head");
 }
 
+TEST(Families, OfImagesRefuseSizesThatDoNotFit) {
+  const auto refusal = [](Json config, const char* key, const Json& value) {
+    config[key] = value;
+    return error_of([&] { build_model(spec_of(Config(config, "config.json")), 0, at::kFloat, false); });
+  };
+  const Json swin = {{"model_type", "swin"}, {"embed_dim", 8},   {"depths", {1, 2}},
+                     {"num_heads", {2, 4}},  {"image_size", 16}, {"window_size", 4}};
+  EXPECT_EQ(refusal(swin, "novel", false), "");
+  expect_part(refusal(swin, "depths", {1, 2, 1}),
+              "expected a number for each of the 3 stages (at most 16), found 2");
+  expect_part(refusal(swin, "depths", 3), "'depths': expected a list of counts, found 3");
+  expect_part(refusal(swin, "num_heads", {2, 0}), "'num_heads': expected a list of counts, found [2,0]");
+  expect_part(refusal(swin, "num_heads", {3, 6}), "width 8 is not divisible by 3 heads");
+  expect_part(refusal(swin, "mlp_ratio", 1e300), "'mlp_ratio': expected a number from 0 to 10000");
+  expect_part(refusal(swin, "embed_dim", 1 << 30), "width");
+  const Json vit = {{"model_type", "vit"},      {"hidden_size", 8},        {"num_hidden_layers", 1},
+                    {"num_attention_heads", 2}, {"intermediate_size", 12}, {"image_size", 16},
+                    {"patch_size", 4}};
+  EXPECT_EQ(refusal(vit, "encoder_stride", 16), "");
+  expect_part(refusal(vit, "image_size", {16, 16, 16}),
+              "'image_size': expected a size or [height, width], found");
+  expect_part(refusal(vit, "patch_size", {4, -4}),
+              "'patch_size': expected a size or [height, width], found [4,-4]");
+  expect_part(refusal(vit, "image_size", 18),
+              "an image of 18 x 18 pixels is not divisible into patches of 4 x 4");
+  expect_part(refusal(vit, "architectures", {"ViTForMaskedImageModeling"}),
+              "known are ViTForImageClassification, ViTModel");
+}
+
 TEST(Families, OfAnUnknownTypeTheNearestIsNamedAndWhatDiffers) {
   expect_part(
       refused({{"model_type", "llama4"}, {"novel", 3}}),

@@ -101,6 +101,9 @@ class Swin final : public Family {
 
   static Json block(const Config& config, int64_t width, int64_t heads, bool shifted) {
     const int64_t window = config.integer("window_size", 7);
+    const double ratio = config.number("mlp_ratio", 4);
+    if (!(ratio > 0 && ratio < 1e4))
+      fail("{}: 'mlp_ratio': expected a number from 0 to 10000, found {}", config.where(), ratio);
     return {{"type", "pre"},
             {"norm", layer_norm(config.number("layer_norm_eps", kEps))},
             {"mixer",
@@ -112,7 +115,7 @@ class Swin final : public Family {
               {"bias", config.flag("qkv_bias", true)}}},
             {"channel",
              {{"type", "mlp"},
-              {"hidden", static_cast<int64_t>(config.number("mlp_ratio", 4) * static_cast<double>(width))},
+              {"hidden", static_cast<int64_t>(ratio * static_cast<double>(width))},
               {"activation", activation_of(config, "hidden_act", "gelu")}}}};
   }
 
