@@ -18,8 +18,6 @@
 namespace formwork {
 namespace {
 
-constexpr const char* kName = "window_attention";
-
 class WindowAttention final : public TokenMixer, public CostFacet, public WindowTable {
  public:
   struct Options {
@@ -30,8 +28,8 @@ class WindowAttention final : public TokenMixer, public CostFacet, public Window
     void describe(Fields& f) {
       f.integer("heads", heads, "heads", 1, 4096);
       f.integer("head_width", head_width, "channels of a head; 0: width / heads", 0, 65536);
-      f.integer("window", window, "tokens of a window along each dimension", 1, 1 << 15);
-      f.integer("shift", shift, "tokens that the windows are shifted by, less than window", 0, 1 << 15);
+      f.integer("window", window, "tokens of a window along each dimension", 1, 1024);
+      f.integer("shift", shift, "tokens that the windows are shifted by, less than window", 0, 1023);
       f.integer("dimensions", dimensions, "token dimensions: 2 for height x width, or 1", 1, 2);
       f.flag("pad", pad, "zeros right and below where windows do not divide the map; off: refused");
       f.flag("table", table, "a learned bias for each head and offset of two tokens");
@@ -80,7 +78,7 @@ class WindowAttention final : public TokenMixer, public CostFacet, public Window
     auto options = options_;
     options.window = side;
     if (options.shift > 0) options.shift = side / 2;
-    return {kName, options_json(options)};
+    return {"window_attention", options_json(options)};
   }
 
  protected:
@@ -154,7 +152,8 @@ class WindowAttention final : public TokenMixer, public CostFacet, public Window
   WindowCache cache_;
 };
 
-FORMWORK_PART(TokenMixer, WindowAttention, kName, "attention inside windows of a map, shifted or not (Swin)");
+FORMWORK_PART(TokenMixer, WindowAttention, "window_attention",
+              "attention inside windows of a map, shifted or not (Swin)");
 
 }  // namespace
 }  // namespace formwork

@@ -1,8 +1,8 @@
 // Window MLP (Liu et al., "Swin Transformer", Swin-MLP, 2021): in each window of M x M tokens one map mixes
 // the tokens, the same for all channels of a group,
 //
-//   y[i, c] = sum_j W_g[i, j] x[j, c] + b_g[i],   g the group of channel c       x [B, H W, D], W [g, M^2,
-//   M^2]
+//   y[i, c] = sum_j W_g[i, j] x[j, c] + b_g[i],   g the group of channel c
+//                                                 x [B, H W, D], W [groups, M^2, M^2]
 //
 // The maps are made for whole windows, so a map of tokens has sides of M at least; with a side of M windows
 // do not shift. A shift by s pads zeros, M - s above and left and s below and right, which gives one more
@@ -21,8 +21,8 @@ class WindowMlp final : public TokenMixer, public CostFacet {
     bool pad = false, bias = true;
     void describe(Fields& f) {
       f.integer("groups", groups, "groups of channels, each with a map of its own", 1, 4096);
-      f.integer("window", window, "tokens of a window along each dimension", 1, 1 << 10);
-      f.integer("shift", shift, "tokens that the windows are shifted by, less than window", 0, 1 << 10);
+      f.integer("window", window, "tokens of a window along each dimension", 1, 256);
+      f.integer("shift", shift, "tokens that the windows are shifted by, less than window", 0, 255);
       f.integer("dimensions", dimensions, "token dimensions: 2 for height x width, or 1", 1, 2);
       f.flag("pad", pad, "zeros right and below where windows do not divide the map; off: refused");
       f.flag("bias", bias, "a bias for each group and token of a window");

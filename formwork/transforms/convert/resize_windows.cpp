@@ -20,7 +20,7 @@ class ResizeWindows final : public Transform {
  public:
   struct Options {
     int64_t window = 12;
-    void describe(Fields& f) { f.integer("window", window, "tokens of a side of a window", 1, 1 << 15); }
+    void describe(Fields& f) { f.integer("window", window, "tokens of a side of a window", 1, 1024); }
   };
   explicit ResizeWindows(const Options& options) : options_(options) {}
   std::vector<Json> budgets() const override { return {}; }  // it makes nothing smaller
