@@ -1,43 +1,12 @@
 // Heads on a pooled row: the mean over real tokens, the first token, or the last real token.
 #include "formwork/activations/activation.h"
 #include "formwork/heads/head.h"
+#include "formwork/heads/pool.h"
 #include "formwork/linear/linear_map.h"
 #include "formwork/norms/norm.h"
 
 namespace formwork {
 namespace {
-
-// Rows of a stream: packed rows [1, N, D] become [S, T, D] with lengths [S] (undefined: all tokens).
-std::pair<Tensor, Tensor> rows(const Context& ctx, const Tensor& x) {
-  if (!ctx.layout) return {x, Tensor()};
-  if (!ctx.layout->packed()) return {x, ctx.layout->lengths};
-  const auto& offsets = ctx.layout->offsets;
-  std::vector<Tensor> parts;
-  std::vector<int64_t> lengths;
-  for (size_t s = 0; s + 1 < offsets.size(); ++s) {
-    lengths.push_back(offsets[s + 1] - offsets[s]);
-    parts.push_back(x[0].narrow(0, offsets[s], lengths.back()));
-  }
-  return {at::pad_sequence(parts, /*batch_first=*/true), at::tensor(lengths, at::kLong).to(x.device())};
-}
-
-Tensor pool(const Context& ctx, const Tensor& stream, const std::string& how) {  // [B, T, D] -> [B, D]
-  const auto [x, lengths] = rows(ctx, stream);
-  if (how == "first") return x.select(1, 0);
-  if (how == "last") {
-    if (!lengths.defined()) return x.select(1, -1);
-    const auto index = (lengths - 1).clamp_min(0).view({-1, 1, 1}).expand({-1, 1, x.size(2)});
-    return x.gather(1, index).squeeze(1);
-  }
-  if (!lengths.defined()) return x.mean(1);
-  const auto keep = at::arange(x.size(1), lengths.options()).unsqueeze(0) < lengths.unsqueeze(1);
-  return x.masked_fill(keep.logical_not().unsqueeze(-1), 0).sum(1) /
-         lengths.clamp_min(1).unsqueeze(1).to(x.scalar_type());
-}
-
-void describe_pool(Fields& f, std::string& how) {
-  f.choice("pool", how, {"mean", "first", "last"}, "which tokens stand for the row");
-}
 
 // Classifier: logits = pool(x) W^T + b, W [classes, D]; with `hidden`, norm(f(pool(x) V^T + c)) before it,
 // where f is tanh and there is no norm in BERT.
@@ -62,14 +31,15 @@ class Classifier final : public Head {
 
   Classifier(Build& build, const Options& options) : options_(options), path_(build.path()) {
     LinearNeed need;
-    need.role = Role::head, need.in = build.in, need.init = init::normal(0.02);
+    // What pools is linear in each channel, so a norm may fold into the first map.
+    need.role = Role::head, need.in = build.in, need.input = build.input, need.init = init::normal(0.02);
     if (options.hidden) {
       const Axis hidden = build.axis("hidden", build.in.asked(), Group::permute);
       need.out = hidden, need.bias = options.hidden_bias;
       hidden_ = make_linear(build, "hidden", need);
       Build child = build.at("activation");
       activation_ = Registry<Activation>::make(child, options.activation);
-      need.in = hidden;
+      need.in = hidden, need.input = -1;
       if (options.norm) {
         Build scope = build.at("norm");
         scope.in = scope.out = hidden;
@@ -83,7 +53,7 @@ class Classifier final : public Head {
     need.out = build.axis("classes", options.classes, Group::none);
     map_ = make_linear(build, "classes", need);
   }
-  bool per_token() const override { return false; }
+  bool per_token(const std::string&) const override { return false; }
   void forward(Context& ctx, const Tensor& x, Record& out) override {
     auto row = pool(ctx, x, options_.pool);
     if (hidden_) row = activation_->forward(ctx, hidden_->forward(ctx, row));
@@ -111,7 +81,7 @@ class Embedder final : public Head {
     }
   };
   Embedder(Build& build, const Options& options) : options_(options) { build.reads_input_directly(); }
-  bool per_token() const override { return false; }
+  bool per_token(const std::string&) const override { return false; }
   void forward(Context& ctx, const Tensor& x, Record& out) override {
     auto row = pool(ctx, x, options_.pool);
     out["embedding"] = options_.normalize ? row / row.norm(2, -1, true).clamp_min(1e-12) : row;

@@ -4,9 +4,12 @@ namespace formwork {
 
 VocabMap::VocabMap(const Build& build, const Axis& in, Slot input, bool bias) : map_(build.embedding) {
   if (!map_) {
+    const auto& axes = build.inventory().axes;
+    if (!axes.count("vocab"))
+      fail("{}: reads a vocabulary, which a model without tokens lacks", build.path());
     LinearNeed need;
     need.role = Role::head, need.in = in, need.bias = bias, need.input = input;
-    need.out = build.global_axis("vocab", build.inventory().axes.at("vocab").size);
+    need.out = build.global_axis("vocab", axes.at("vocab").size);
     need.init = init::normal(0.02);
     // The map's path is the head's own: "head.weight".
     own_ = make_linear(build, "", need);

@@ -1,6 +1,7 @@
 #include "formwork/interop/hugging_face.h"
 
 #include "formwork/core/json_text.h"
+#include "formwork/core/wildcard.h"
 #include "formwork/interop/companions.h"
 #include "formwork/interop/families/family.h"
 #include "formwork/interop/hugging_face_format.h"
@@ -16,6 +17,7 @@ namespace fs = std::filesystem;
 // The model to be written. Sizes that its options leave to the width (0) are said in `sized`, by the axes
 // that have them, so that a config can state them.
 struct Wanted {
+  const Inventory* inventory;
   Json sized;
   std::map<std::string, int64_t> implied;  // by axis
 };
@@ -38,8 +40,18 @@ void for_each_size(Json& spec, const std::function<void(Json&, const std::string
   }
 }
 
+// How maps are kept that nobody compressed or adapted.
+bool is_plain(const Json& map) {
+  const Json type = map.is_object() ? map.value("type", Json("dense")) : map;
+  return type == "dense" || type == "conv";
+}
+
 Wanted wanted_model(const Inventory& inventory) {
-  Wanted wanted{in_force(inventory.spec), {}};
+  Wanted wanted{&inventory, in_force(inventory.spec), {}};
+  // What a transform made plain again is as if it had no entry; one that gives a map a bias stays.
+  auto& linear = wanted.sized["linear"] = Json::object();
+  for (const auto& [path, map] : inventory.spec.linear.items())
+    if (!is_plain(map) || (map.is_object() && map.contains("bias"))) linear[path] = map;
   for_each_size(wanted.sized, [&](Json& value, const std::string& axis) {
     const auto found = inventory.axes.find(axis);
     if (value != 0 || found == inventory.axes.end()) return;
@@ -55,11 +67,24 @@ struct Attempt {
   std::string difference;
 };
 
+// Whether the model's tensors, under the family's names, match a pattern.
+bool writes(const Inventory& inventory, const std::string& family, const std::string& pattern) {
+  const auto parameters = parameters_of(inventory);
+  WeightRules rules(parameters);
+  Registry<Family>::make(family)->rules(rules);
+  for (const auto& rule : rules.list())
+    for (const auto& name : rule.theirs)
+      if (matches(pattern, name)) return true;
+  return false;
+}
+
 Attempt try_config(const Wanted& wanted, const std::string& name, Json config, const Json& modules) {
   config["model_type"] = name;
   try {
     const Config theirs(config, name);
     auto spec = spec_of(theirs);
+    family_of(theirs).family->fit(
+        spec, [&](const std::string& pattern) { return writes(*wanted.inventory, name, pattern); });
     if (!modules.is_null()) SentenceModules::from_json(modules).apply(spec, name);
     Json found = in_force(spec);
     for_each_size(found, [&](Json& value, const std::string& axis) {
@@ -114,9 +139,9 @@ std::pair<std::string, Json> find_config(const Inventory& inventory, const std::
 // Compressed or adapted maps have no place in a folder of transformers.
 void require_dense(const Inventory& inventory) {
   for (const auto& [path, map] : inventory.spec.linear.items())
-    if (const auto type = map.is_object() ? map.value("type", Json("dense")) : map; type != "dense")
+    if (!is_plain(map))
       fail("export: linear map '{}' is kept as {}; expected dense: `formwork compress MODEL to_dense` first",
-           path, type.dump());
+           path, (map.is_object() ? map.at("type") : map).dump());
 }
 
 Json with_dtype(Json config, const TensorMap& tensors) {

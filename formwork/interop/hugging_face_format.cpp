@@ -2,7 +2,11 @@
 // sentence-transformers (modules.json) as models. The families are in interop/families. No LibTorch.
 #include "formwork/interop/hugging_face_format.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "formwork/core/json_text.h"
+#include "formwork/core/wildcard.h"
 #include "formwork/interop/families/family.h"
 #include "formwork/interop/model_format.h"
 #include "formwork/interop/safetensors_shards.h"
@@ -25,6 +29,7 @@ class HuggingFaceModel final : public StoredModel {
   Spec spec() const override {
     auto spec = spec_of(config_);
     if (sentence_) sentence_->apply(spec, folder_.string());
+    family_of(config_).family->fit(spec, [this](const std::string& pattern) { return stores(pattern); });
     spec.meta[kHuggingFaceMeta] = {{"config", config_.json()}};
     if (sentence_) spec.meta[kHuggingFaceMeta]["modules"] = sentence_->to_json();
     return spec;
@@ -46,12 +51,24 @@ class HuggingFaceModel final : public StoredModel {
   }
 
  private:
-  fs::path weights() const {
-    const bool other =
-        fs::exists(folder_ / "pytorch_model.bin") || fs::exists(folder_ / "pytorch_model.bin.index.json");
+  // A folder without weights holds whatever its config says.
+  bool stores(const std::string& pattern) const {
+    const auto file = safetensors();
+    if (!file) return true;
+    const auto names = SafetensorsShards(*file).names();
+    return std::any_of(names.begin(), names.end(),
+                       [&](const std::string& name) { return matches(pattern, name); });
+  }
+
+  std::optional<fs::path> safetensors() const {
     for (const char* name : {"model.safetensors.index.json", "model.safetensors"})
       if (fs::exists(folder_ / name)) return folder_ / name;
-    if (other)
+    return std::nullopt;
+  }
+
+  fs::path weights() const {
+    if (const auto file = safetensors()) return *file;
+    if (fs::exists(folder_ / "pytorch_model.bin") || fs::exists(folder_ / "pytorch_model.bin.index.json"))
       fail("{}: expected model.safetensors, found pytorch_model.bin; save it again with save_pretrained",
            folder_.string());
     return folder_;

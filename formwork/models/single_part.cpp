@@ -146,8 +146,11 @@ class SinglePart final : public Model {
     auto& stream = streams.at("residual");
     const LayoutScope scope(ctx, stream.layout);
     ctx.streams = &streams;
-    for (int64_t i = first; i < last; ++i)
-      stream.x = body_.steps.at(static_cast<size_t>(i)).layer->forward(ctx, stream.x);
+    for (int64_t i = first; i < last; ++i) {
+      const auto& step = body_.steps.at(static_cast<size_t>(i));
+      stream.x = step.layer->forward(ctx, stream.x);
+      if (step.tokens) stream.layout = step.tokens->after(stream.layout);
+    }
     ctx.streams = nullptr;
   }
 

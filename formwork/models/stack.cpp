@@ -23,12 +23,14 @@ Stack::Stack(Build build, const std::vector<PartSpec>& layers, const PartSpec& n
   norm_ = Registry<Norm>::make(child, norm);
 }
 
-Tensor Stack::run(Context& ctx, int64_t first, int64_t last, Tensor x) {
+void Stack::run(Context& ctx, int64_t first, int64_t last, Stream& stream) {
+  const LayoutScope scope(ctx, stream.layout);
   for (int64_t i = first; i < last; ++i) {
     const auto& step = steps_.at(static_cast<size_t>(i));
-    if (!skipped(ctx, step)) x = forward_segment(ctx, *step.layer, step.name, x);
+    if (skipped(ctx, step)) continue;
+    stream.x = forward_segment(ctx, *step.layer, step.name, stream.x);
+    if (step.tokens) stream.layout = step.tokens->after(stream.layout);
   }
-  return x;
 }
 
 Tensor Stack::append(Context& ctx, Tensor x, ModelState& state) {
@@ -39,6 +41,14 @@ Tensor Stack::append(Context& ctx, Tensor x, ModelState& state) {
 
 void Stack::make_states(const StateOptions& options, ModelState& state) const {
   for (const auto& step : steps_) state.steps.push_back(step.layer->make_state(options));
+}
+
+std::unique_ptr<Head> Stack::make_head(const Build& build, const PartSpec& head, LinearMap* embedding) const {
+  Build child = build.at("head");
+  child.in = child.out = out_;
+  child.input = norm_ ? norm_->output_tap() : -1;
+  child.embedding = embedding;
+  return Registry<Head>::make(child, head);
 }
 
 std::vector<std::string> Stack::names() const {

@@ -16,16 +16,18 @@ class Stack {
   // build.in: the stream's axis after the stem. `norm` absent: no final norm (post-norm wirings).
   Stack(Build build, const std::vector<PartSpec>& layers, const PartSpec& norm);
 
-  // x [B, T, D] through steps [first, last).
-  Tensor run(Context& ctx, int64_t first, int64_t last, Tensor x);
+  // Takes the stream through steps [first, last), with its layout in force.
+  void run(Context& ctx, int64_t first, int64_t last, Stream& stream);
   Tensor append(Context& ctx, Tensor x, ModelState& state);
   Tensor finish(Context& ctx, const Tensor& x) { return norm_ ? norm_->forward(ctx, x) : x; }
   void make_states(const StateOptions& options, ModelState& state) const;
 
+  // A head on the last stream. `embedding`: the map that a tied head shares; null: none.
+  std::unique_ptr<Head> make_head(const Build& build, const PartSpec& head, LinearMap* embedding) const;
+
   std::vector<std::string> names() const;
   int64_t size() const { return static_cast<int64_t>(steps_.size()); }
   const Axis& out() const { return out_; }
-  Slot output_tap() const { return norm_ ? norm_->output_tap() : -1; }
 
  private:
   bool skipped(const Context& ctx, const Step& step) const {

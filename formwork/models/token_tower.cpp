@@ -25,8 +25,7 @@ Stream TokenTower::start(Context& ctx, const Record& in, const std::string& pref
 }
 
 void TokenTower::run(Context& ctx, int64_t first, int64_t last, Stream& stream) {
-  const LayoutScope scope(ctx, stream.layout);
-  stream.x = stack_.run(ctx, first, last, stream.x);
+  stack_.run(ctx, first, last, stream);
 }
 
 Tensor TokenTower::finish(Context& ctx, const Stream& stream) {
@@ -37,7 +36,7 @@ Tensor TokenTower::finish(Context& ctx, const Stream& stream) {
 void TokenTower::finish(Context& ctx, const Stream& stream, Head& head, Record& out) {
   const LayoutScope scope(ctx, stream.layout);
   head.forward(ctx, stack_.finish(ctx, stream.x), out);
-  if (head.per_token()) restore_tokens(stream.compaction.get(), out);
+  restore_tokens(stream.compaction.get(), head, out);
 }
 
 void TokenTower::make_states(const StateOptions& options, ModelState& state) const {
@@ -62,16 +61,12 @@ Record TokenTower::append(Context& ctx, const Record& in, const std::string& pre
   state.lengths =
       state.lengths + (tokens.layout.lengths.defined() ? tokens.layout.lengths
                                                        : at::full_like(state.lengths, tokens.ids.size(1)));
-  if (head.per_token()) restore_tokens(tokens.compaction.get(), out);
+  restore_tokens(tokens.compaction.get(), head, out);
   return out;
 }
 
 std::unique_ptr<Head> TokenTower::make_head(const Build& build, const PartSpec& head, bool tie) const {
-  Build child = build.at("head");
-  child.in = child.out = stack_.out();
-  child.input = stack_.output_tap();
-  child.embedding = tie ? &stem_.embedding() : nullptr;
-  return Registry<Head>::make(child, head);
+  return stack_.make_head(build, head, tie ? &stem_.embedding() : nullptr);
 }
 
 }  // namespace formwork

@@ -31,9 +31,10 @@ void check_fields(const Record& in, const std::vector<std::string>& known) {
     if (std::find(known.begin(), known.end(), name) == known.end()) fail_unknown("input", name, known);
 }
 
-void restore_tokens(const Compaction* compaction, Record& out) {
+void restore_tokens(const Compaction* compaction, const Head& head, Record& out) {
   if (!compaction) return;
-  for (auto& [name, value] : out) value = compaction->restore(value);
+  for (auto& [name, value] : out)
+    if (head.per_token(name)) value = compaction->restore(value);
 }
 
 TokenInput read_tokens(const Record& in, const std::string& prefix) {

@@ -16,8 +16,8 @@ struct TokenInput {
 // (optional), token_type_ids, position_ids, prefix_lengths [B] (optional), offsets [S + 1] (packed rows).
 // Checks types and shapes; unknown fields are errors.
 TokenInput read_tokens(const Record& in, const std::string& prefix);
-// Puts per-token outputs back in the caller's order.
-void restore_tokens(const Compaction* compaction, Record& out);
+// Puts the outputs of a head that have an entry for each token back in the caller's order.
+void restore_tokens(const Compaction* compaction, const Head& head, Record& out);
 // Positions [1, N] of packed rows, each counted from 0.
 Tensor packed_positions(const std::vector<int64_t>& offsets);
 void check_fields(const Record& in, const std::vector<std::string>& known);

@@ -32,8 +32,8 @@ Calibration at_most(const Calibration& data, int64_t sequences, int64_t length) 
     for (const auto& [name, value] : batch) {
       rows = std::min(left, value.size(0));
       record[name] = value.narrow(0, 0, rows);
-      if (length > 0 && value.dim() > 1 && value.size(1) > length)
-        record[name] = record[name].narrow(1, 0, length);
+      const bool tokens = value.dim() == 2 || value.dim() == 3;  // images [B, C, H, W] stay whole
+      if (length > 0 && tokens && value.size(1) > length) record[name] = record[name].narrow(1, 0, length);
     }
     cut.batches.push_back(record);
     left -= rows;

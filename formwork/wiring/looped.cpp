@@ -26,7 +26,10 @@ class Looped final : public Wiring {
     std::vector<Step> list;
     for (int64_t loop = 0; loop < times_; ++loop)
       for (auto& layer : layers_)
-        for (auto& step : layer->steps()) list.push_back({step.layer, step.name, loop});
+        for (auto& step : layer->steps()) {
+          list.push_back(std::move(step));
+          list.back().loop = loop;
+        }
     return list;
   }
   Axis out() const override { return out_; }

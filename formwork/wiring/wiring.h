@@ -13,11 +13,19 @@
 
 namespace formwork {
 
+// A second view of a layer after which the stream has other tokens than before (merged patches).
+class ChangesTokens {
+ public:
+  virtual ~ChangesTokens() = default;
+  virtual Layout after(const Layout& before) const = 0;
+};
+
 // A step of the flattened stack; `loop` counts repetitions of a looped wiring.
 struct Step {
   Layer* layer;
   std::string name;  // "layers.3.mixer"
   int64_t loop = 0;
+  const ChangesTokens* tokens = nullptr;  // null: they stay as they are
 };
 
 class Wiring : public Part {

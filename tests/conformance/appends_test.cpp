@@ -64,7 +64,7 @@ class Walk {
         starts_(other.starts_) {}
   Tensor append(const Record& piece) {
     auto ctx = model_.make_context();
-    return only(model_.append(ctx, piece, state_));
+    return only(model_, model_.append(ctx, piece, state_));
   }
 
   const Subject& subject_;

@@ -34,14 +34,15 @@ class Axes : public Suite {
     if (axis == "memory" && in.count("memory")) in["memory"] = change(in["memory"]);
     return in;
   }
-  // The same for its output, where that is the stream itself or the vocabulary.
-  Tensor change_output(const Tensor& y, const std::string& axis, const Change& change) const {
-    const auto& options = subject().spec["model"];
-    const auto head = options.contains("head") ? options["head"].value("type", "") : std::string("lm");
-    const bool stream = subject().is_part() || head == "hidden" || head == "embedder" ||
-                        (options["type"] == "encoder" && !options.contains("head"));
-    const bool carried =
-        stream ? axis == "residual" && y.size(-1) == kWidth : axis == "vocab" && y.size(-1) == kVocab;
+  // The same for its output, where that is a stream itself, pooled or not, or the vocabulary.
+  Tensor change_output(const Tensor& y, const std::string& axis, const Change& change) {
+    const auto& field = subject().output;
+    const Json head = subject().spec["model"].value("head", Json::object());
+    const bool pooled = field == "pooler_output" && head.value("hidden", Json()) == false;
+    const bool stream = subject().is_part() || field == "last_hidden_state" || field == "embedding" || pooled;
+    const auto& inventory = model().inventory();
+    const bool carried = (stream ? inventory.streams.count(axis) > 0 : axis == "vocab") &&
+                         y.size(-1) == inventory.axes.at(axis).size;
     return carried ? change(y) : y;
   }
   void expect_kept(Edit& edit, const std::string& axis, const Record& in, const Tensor& y,

@@ -32,7 +32,7 @@ TEST_P(Bfloat16, TrainingByAutocastLowersTheLoss) {
       const AutocastGuard autocast({at::kCPU, true, at::kBFloat16});
       auto ctx = model().make_context();
       ctx.mode.train = true, ctx.seed = 1;
-      const auto y = only(model().forward(ctx, in)).to(at::kFloat);
+      const auto y = only(model(), model().forward(ctx, in)).to(at::kFloat);
       if (!target.defined()) target = at::randn_like(y).detach();
       loss = (y - target).square().mean();
     }

@@ -40,7 +40,7 @@ TEST_P(Gradients, SecondEqualFiniteDifferences) {
   const auto slope = [&] {
     auto ctx = model().make_context();
     ctx.mode.twice_differentiable = true;
-    const auto loss = only(model().forward(ctx, in)).square().sum();
+    const auto loss = only(model(), model().forward(ctx, in)).square().sum();
     return (torch::autograd::grad({loss}, {point}, {}, true, true)[0] * probe).sum();
   };
   const auto second = torch::autograd::grad({slope()}, {point})[0];
@@ -63,7 +63,7 @@ TEST_P(Gradients, AreEqualWithRecomputedActivations) {
   const auto pass = [&](bool checkpoint) {
     auto ctx = model().make_context();
     ctx.mode.train = true, ctx.mode.checkpoint = checkpoint, ctx.seed = 5;
-    auto loss = only(model().forward(ctx, in)).square().sum();
+    auto loss = only(model(), model().forward(ctx, in)).square().sum();
     for (const auto& [name, term] : ctx.auxiliary) loss = loss + term;
     auto gradients = torch::autograd::grad({loss}, model().trainable(), {}, std::nullopt, false, true);
     gradients.push_back(loss.detach());

@@ -13,7 +13,13 @@ namespace formwork::conformance {
 struct Sample {
   std::string part;                            // JSON
   std::map<std::string, std::string> without;  // suite -> reason
+  std::string dims = "";                       // JSON: the token dimensions of a part that mixes over several
 };
+
+inline std::map<std::string, std::string> whole_maps(std::map<std::string, std::string> more = {}) {
+  more["padding"] = more["packing"] = "whole maps alone, of one size in a batch";
+  return more;
+}
 
 // Keyed "kind/name"; several samples of one part cover its options. Models stand here as a whole; decoders
 // and encoders of every mixer, position and head come beside them.
@@ -67,6 +73,58 @@ inline const std::multimap<std::string, Sample>& samples() {
         {}}},
       {"mixers/linformer",
        {R"({"type": "linformer", "heads": 2, "k": 3, "tokens": 8, "sharing": "none", "head_width": 3})", {}}},
+      {"mixers/window_attention",
+       {R"({"type": "window_attention", "heads": 2, "window": 2, "shift": 1, "dimensions": 1, "pad": true})",
+        whole_maps()}},
+      {"mixers/window_attention",
+       {R"({"type": "window_attention", "heads": 2, "window": 2, "shift": 1, "bias": false})",
+        whole_maps({{"along", "windows lie over height and width together"}}),
+        R"({"height": 4, "width": 6})"}},
+      {"mixers/window_attention",
+       {R"({"type": "window_attention", "heads": 2, "window": 3, "shift": 2, "pad": true, "table": false})",
+        whole_maps({{"along", "windows lie over height and width together"}}),
+        R"({"height": 4, "width": 5})"}},
+      {"mixers/window_mlp",
+       {R"({"type": "window_mlp", "groups": 2, "window": 2, "shift": 1, "dimensions": 1, "pad": true})",
+        whole_maps()}},
+      {"mixers/window_mlp",
+       {R"({"type": "window_mlp", "groups": 4, "window": 2, "shift": 1, "bias": false})",
+        whole_maps({{"along", "windows lie over height and width together"}}),
+        R"({"height": 4, "width": 6})"}},
+      {"wiring/patch_merging",
+       {R"({"type": "patch_merging"})", whole_maps(), R"({"height": 2, "width": 4})"}},
+      {"wiring/patch_merging",
+       {R"({"type": "patch_merging", "width": 6, "norm": null, "pad": true})", whole_maps(),
+        R"({"height": 3, "width": 2})"}},
+      {"stems/patch", {R"({"type": "patch", "image": 4, "patch": 2, "norm": "layer_norm"})", whole_maps()}},
+      {"heads/distilled",
+       {R"({"type": "distilled", "classes": 3})",
+        {{"packing", "a row has a class token and a distillation token"}}}},
+      {"models/image_encoder",
+       {R"({"type": "image_encoder", "width": 8,
+            "stem": {"type": "patch", "image": 6, "image_width": 4, "patch": 2},
+            "layers": {"repeat": 2, "pattern": [{"norm": "layer_norm", "mixer": {"type": "attention", "heads": 2},
+                                                 "channel": {"type": "mlp", "hidden": 6}}]},
+            "head": {"type": "classifier", "pool": "first", "classes": 3}})",
+        whole_maps()}},
+      {"models/image_encoder",
+       {R"({"type": "image_encoder", "width": 8,
+            "stem": {"type": "patch", "image": 4, "patch": 2, "channels": 2, "distillation_token": true},
+            "layers": [{"norm": "layer_norm", "mixer": {"type": "attention", "heads": 2},
+                        "channel": {"type": "mlp", "hidden": 6}}],
+            "head": {"type": "distilled", "classes": 3}})",
+        whole_maps()}},
+      {"models/image_encoder",
+       {R"({"type": "image_encoder", "width": 8, "drop_path": 0.5,
+            "stem": {"type": "patch", "image": 8, "image_width": 4, "patch": 1, "class_token": false,
+                     "positions": false, "norm": "layer_norm"},
+            "layers": [{"mixer": {"type": "window_attention", "heads": 2, "window": 2}},
+                       {"mixer": {"type": "window_attention", "heads": 2, "window": 2, "shift": 1},
+                        "channel": {"type": "mlp", "hidden": 6}},
+                       {"type": "patch_merging"},
+                       {"mixer": {"type": "window_attention", "heads": 4, "window": 2, "shift": 1}}],
+            "head": {"type": "pooler", "pool": "mean", "hidden": false}})",
+        whole_maps()}},
       {"linear/int4", {R"({"type": "int4", "group": 8})", {}}},
       {"linear/ggml_block", {R"({"type": "ggml_block", "format": "q4_1"})", {}}},
       {"linear/ggml_block", {R"({"type": "ggml_block", "format": "q6_k"})", {}}},

@@ -6,15 +6,17 @@
 #include "formwork/norms/norm.h"
 #include "formwork/positions/position.h"
 #include "formwork/scores/score.h"
+#include "formwork/stems/stem.h"
 #include "formwork/wiring/wiring.h"
 
 namespace formwork::conformance {
 namespace {
 
 Subject alone(const std::string& label, const std::string& kind, const Json& part, bool causal,
-              std::map<std::string, std::string> without = {}) {
+              std::map<std::string, std::string> without = {}, const std::string& dims = "") {
   Json model = {{"type", "part"}, {"kind", kind}, {"part", part}, {"width", kWidth}, {"causal", causal}};
   if (part.contains("memory")) model["memory_width"] = kMemoryWidth;
+  if (!dims.empty()) model["dims"] = Json::parse(dims);
   return {label, {{"formwork", 1}, {"model", model}}, std::move(without)};
 }
 
@@ -24,7 +26,8 @@ std::vector<Sample> samples_of(const std::string& kind, const std::string& name,
   const auto [first, last] = samples().equal_range(kind + "/" + name);
   for (auto it = first; it != last; ++it) chosen.push_back(it->second);
   if (chosen.empty())
-    chosen.push_back({"{\"type\": \"" + name + "\"" + (defaults.empty() ? "" : ", " + defaults) + "}", {}});
+    chosen.push_back(
+        {"{\"type\": \"" + name + "\"" + (defaults.empty() ? "" : ", " + defaults) + "}", {}, ""});
   return chosen;
 }
 
@@ -37,8 +40,9 @@ void add_kind(std::vector<Subject>& list, const std::string& defaults = "") {
     for (size_t i = 0; i < chosen.size(); ++i) {
       const auto label = fmt::format("{}/{}/{}", kind, name, i);
       const auto part = Json::parse(chosen[i].part);
-      list.push_back(alone(label + (mixes ? "/causal" : ""), kind, part, true, chosen[i].without));
-      if (mixes) list.push_back(alone(label + "/bidirectional", kind, part, false, chosen[i].without));
+      const auto& [text, without, dims] = chosen[i];
+      list.push_back(alone(label + (mixes ? "/causal" : ""), kind, part, true, without, dims));
+      if (mixes) list.push_back(alone(label + "/bidirectional", kind, part, false, without, dims));
     }
   }
 }
@@ -52,12 +56,22 @@ Subject tokens(const std::string& label, const std::string& type, const Json& mi
   Json model = {{"type", type}, {"vocab", kVocab}, {"width", kWidth}};
   model["layers"] = {{"repeat", 2}, {"pattern", Json::array({layer})}};
   if (!more.is_null()) model.update(more);
-  Subject subject{label, {{"formwork", 1}, {"model", model}}, {}, "input_ids"};
-  if (model.contains("head")) {
-    const auto head = model["head"]["type"].get<std::string>();
-    subject.per_token = head != "classifier" && head != "embedder";
+  return {label, {{"formwork", 1}, {"model", model}}, {}, "input_ids"};
+}
+
+// A subject for each field of the output.
+void add(std::vector<Subject>& list, const Subject& subject) {
+  const at::NoGradGuard guard;
+  auto model = make(subject.spec);
+  auto ctx = model->make_context();
+  const auto out = model->forward(ctx, inputs(subject, 1, 4));
+  for (const auto& [field, value] : out) {
+    auto& one = list.emplace_back(subject);
+    one.output = field, one.per_token = value.dim() == 3;
+    if (out.size() == 1) continue;
+    one.label += "/" + field;
+    one.spec["meta"]["output"] = field;
   }
-  return subject;
 }
 
 const Json kAttention = {{"type", "attention"}, {"heads", 2}};
@@ -68,7 +82,9 @@ void add_mixers(std::vector<Subject>& list) {
     const auto mixer = first_sample("mixers", name);
     const bool causal = make(alone("", "mixers", mixer, true).spec)->traits().causal;
     const std::string type = causal ? "decoder" : "encoder";
-    list.push_back(tokens(fmt::format("models/{}/{}", type, name), type, mixer));
+    auto subject = tokens(fmt::format("models/{}/{}", type, name), type, mixer);
+    subject.without = samples_of("mixers", name)[0].without;
+    add(list, subject);
   }
 }
 
@@ -83,15 +99,32 @@ void add_positions(std::vector<Subject>& list) {
     } catch (const Error&) {  // a scheme that acts in attention alone
       subject.spec["model"].erase("position");
     }
-    list.push_back(subject);
+    add(list, subject);
   }
 }
 
 void add_heads(std::vector<Subject>& list) {
   for (const auto& name : Registry<Head>::names())
-    for (const bool tie : {true, false})
-      list.push_back(tokens(fmt::format("models/encoder/head_{}{}", name, tie ? "" : "_untied"), "encoder",
-                            kAttention, {{"head", first_sample("heads", name)}, {"tie", tie}}));
+    for (const bool tie : {true, false}) {
+      auto subject = tokens(fmt::format("models/encoder/head_{}{}", name, tie ? "" : "_untied"), "encoder",
+                            kAttention, {{"head", first_sample("heads", name)}, {"tie", tie}});
+      subject.without = samples_of("heads", name)[0].without;
+      add(list, subject);
+    }
+}
+
+void add_stems(std::vector<Subject>& list) {
+  for (const auto& name : Registry<Stem>::names()) {
+    const Json layer = {{"mixer", kAttention}, {"channel", {{"type", "mlp"}, {"hidden", 6}}}};
+    const Json model = {{"type", "image_encoder"},
+                        {"width", kWidth},
+                        {"stem", first_sample("stems", name)},
+                        {"layers", Json::array({layer})}};
+    add(list, {"models/image_encoder/stem_" + name,
+               {{"formwork", 1}, {"model", model}},
+               samples_of("stems", name)[0].without,
+               "pixel_values"});
+  }
 }
 
 }  // namespace
@@ -134,21 +167,34 @@ std::vector<Subject> part_subjects() {
   return list;
 }
 
-std::vector<Subject> model_subjects() {
+namespace {
+
+std::vector<Subject> find_model_subjects() {
   std::vector<Subject> list;
   add_mixers(list);
   add_positions(list);
   add_heads(list);
+  add_stems(list);
   for (const auto& name : Registry<Model>::names()) {
     const auto [first, last] = samples().equal_range("models/" + name);
     for (auto it = first; it != last; ++it) {
       const Json spec = {{"formwork", 1}, {"model", Json::parse(it->second.part)}};
-      const bool decodes = spec["model"].contains("decoder_layers");
+      const bool decodes = spec["model"].contains("decoder_layers"), sees = spec["model"].contains("stem");
       const auto label =
           it == first ? "models/" + name : fmt::format("models/{}/{}", name, std::distance(first, it));
-      list.push_back({label, spec, it->second.without, decodes ? "decoder_input_ids" : "input_ids"});
+      add(list, {label, spec, it->second.without,
+                 decodes ? "decoder_input_ids"
+                 : sees  ? "pixel_values"
+                         : "input_ids"});
     }
   }
+  return list;
+}
+
+}  // namespace
+
+std::vector<Subject> model_subjects() {
+  static const auto list = find_model_subjects();
   return list;
 }
 
@@ -172,9 +218,18 @@ Record inputs(const Subject& subject, int64_t rows, int64_t tokens, at::ScalarTy
     return at::randn({rows, n, width}, at::kDouble).to(dtype);
   };
   if (subject.is_part()) {
+    const Json dims = subject.spec["model"].value("dims", Json::object());
+    for (const auto& [name, size] : dims.items())
+      tokens = (name == "height" ? 1 : tokens) * size.get<int64_t>();
     Record in = {{"x", random(tokens, kWidth)}};
     if (subject.spec["model"].contains("memory_width")) in["memory"] = random(3, kMemoryWidth);
     return in;
+  }
+  if (subject.field == "pixel_values") {
+    const Json& stem = subject.spec["model"]["stem"];
+    const int64_t height = stem.value("image", 224), width = stem.value("image_width", height);
+    return {
+        {subject.field, at::randn({rows, stem.value("channels", 3), height, width}, at::kDouble).to(dtype)}};
   }
   const auto ids = [&](int64_t n) { return at::randint(kVocab, {rows, n}, at::kLong); };
   Record in = {{subject.field, ids(tokens)}};
@@ -199,14 +254,16 @@ Record take_tokens(const Subject& subject, const Record& in, int64_t start, int6
   return some;
 }
 
-Tensor only(const Record& out) {
+Tensor only(const Model& model, const Record& out) {
+  const auto& meta = model.spec().meta;
+  if (const auto named = meta.find("output"); named != meta.end()) return out.at(named->get<std::string>());
   if (out.size() != 1) fail("conformance: expected one field, found {}", out.size());
   return out.begin()->second;
 }
 
 Tensor run(Model& model, const Record& in) {
   auto ctx = model.make_context();
-  return only(model.forward(ctx, in));
+  return only(model, model.forward(ctx, in));
 }
 
 }  // namespace formwork::conformance

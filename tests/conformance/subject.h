@@ -12,8 +12,10 @@ struct Subject {
   std::string label;  // "mixers/attention/2/causal"
   Json spec;
   std::map<std::string, std::string> without;  // suite -> reason
-  std::string field = "x";  // of the record, whose tokens a suite cuts and masks: x of a part, or input_ids
-  bool per_token = true;    // outputs are one for each token
+  // Of the record, whose tokens a suite cuts and masks: x of a part, or input_ids; or images.
+  std::string field = "x";
+  std::string output = "y";  // the field that is looked at
+  bool per_token = true;     // it has an entry for each token
 
   bool is_part() const { return field == "x"; }
   // Before the name of a field that goes with `field`: "decoder_" of "decoder_input_ids".
@@ -39,9 +41,9 @@ Record inputs(const Subject& subject, int64_t rows, int64_t tokens, at::ScalarTy
 Record take_rows(const Record& in, const std::vector<int64_t>& rows);
 Record take_tokens(const Subject& subject, const Record& in, int64_t start, int64_t n);
 
-// The output (the one field of the record), by model.forward.
+// The output, by model.forward: the one field of the record, or that which the Spec's meta names as "output".
 Tensor run(Model& model, const Record& in);
-Tensor only(const Record& out);
+Tensor only(const Model& model, const Record& out);
 
 inline double gap(const Tensor& a, const Tensor& b) {
   return a.numel() ? (a - b).abs().max().item<double>() : 0;

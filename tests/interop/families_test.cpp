@@ -49,6 +49,35 @@ TEST(Families, RefuseWhatTheyDoNotUnderstand) {
               "known are LlamaForCausalLM, LlamaModel, which differ in the head");
 }
 
+TEST(Families, OfImagesRefuseSizesThatDoNotFit) {
+  const auto refusal = [](Json config, const char* key, const Json& value) {
+    config[key] = value;
+    return error_of([&] { build_model(spec_of(Config(config, "config.json")), 0, at::kFloat, false); });
+  };
+  const Json swin = {{"model_type", "swin"}, {"embed_dim", 8},   {"depths", {1, 2}},
+                     {"num_heads", {2, 4}},  {"image_size", 16}, {"window_size", 4}};
+  EXPECT_EQ(refusal(swin, "novel", false), "");
+  expect_part(refusal(swin, "depths", {1, 2, 1}),
+              "expected a number for each of the 3 stages (at most 16), found 2");
+  expect_part(refusal(swin, "depths", 3), "'depths': expected a list of counts, found 3");
+  expect_part(refusal(swin, "num_heads", {2, 0}), "'num_heads': expected a list of counts, found [2,0]");
+  expect_part(refusal(swin, "num_heads", {3, 6}), "width 8 is not divisible by 3 heads");
+  expect_part(refusal(swin, "mlp_ratio", 1e300), "'mlp_ratio': expected a number from 0 to 10000");
+  expect_part(refusal(swin, "embed_dim", 1 << 30), "width");
+  const Json vit = {{"model_type", "vit"},      {"hidden_size", 8},        {"num_hidden_layers", 1},
+                    {"num_attention_heads", 2}, {"intermediate_size", 12}, {"image_size", 16},
+                    {"patch_size", 4}};
+  EXPECT_EQ(refusal(vit, "encoder_stride", 16), "");
+  expect_part(refusal(vit, "image_size", {16, 16, 16}),
+              "'image_size': expected a size or [height, width], found");
+  expect_part(refusal(vit, "patch_size", {4, -4}),
+              "'patch_size': expected a size or [height, width], found [4,-4]");
+  expect_part(refusal(vit, "image_size", 18),
+              "an image of 18 x 18 pixels is not divisible into patches of 4 x 4");
+  expect_part(refusal(vit, "architectures", {"ViTForMaskedImageModeling"}),
+              "known are ViTForImageClassification, ViTModel");
+}
+
 TEST(Families, OfAnUnknownTypeTheNearestIsNamedAndWhatDiffers) {
   expect_part(
       refused({{"model_type", "llama4"}, {"novel", 3}}),
@@ -85,6 +114,17 @@ class Export : public testing::Test {
   std::string refusal(const std::string& model, const HuggingFaceExport& options = {}) {
     return error_of([&] { exported(model, options); });
   }
+  // What was exported is the same model when it is read; its config.
+  Json expect_the_same_again(const std::string& model) {
+    const auto config = exported(model);
+    const auto again = load_model((folder_.path() / "out").string());
+    const auto built =
+        build_model(Spec::from_json({{"formwork", 1}, {"model", Json::parse(model)}}, "test"), 5);
+    EXPECT_EQ(again->inventory().params.size(), built->inventory().params.size());
+    for (const auto& param : built->inventory().params)
+      EXPECT_TRUE(at::equal(again->inventory().by_name.at(param.name)->value, param.value)) << param.name;
+    return config;
+  }
   TemporaryFolder folder_;
 };
 
@@ -111,15 +151,89 @@ TEST_F(Export, ModelsThatWereNeverTheirsFindAFamily) {
 }
 
 TEST_F(Export, WhatWasWrittenIsReadAgainAsTheSameModel) {
-  const auto model = decoder(R"({"type": "attention", "heads": 4, "kv_heads": 2, "position":
-      {"type": "rotary", "base": 500, "scaling": {"type": "linear", "factor": 2}}})");
-  exported(model);
-  const auto again = load_model((folder_.path() / "out").string());
-  const auto built =
-      build_model(Spec::from_json({{"formwork", 1}, {"model", Json::parse(model)}}, "test"), 5);
-  ASSERT_EQ(again->inventory().params.size(), built->inventory().params.size());
-  for (const auto& param : built->inventory().params)
-    EXPECT_TRUE(at::equal(again->inventory().by_name.at(param.name)->value, param.value)) << param.name;
+  expect_the_same_again(decoder(R"({"type": "attention", "heads": 4, "kv_heads": 2, "position":
+      {"type": "rotary", "base": 500, "scaling": {"type": "linear", "factor": 2}}})"));
+}
+
+// As `to_dense` leaves them.
+TEST_F(Export, MapsThatAreNamedDenseAreNoObstacle) {
+  auto spec = Spec::from_json(
+      {{"formwork", 1},
+       {"model", Json::parse(decoder(R"({"type": "attention", "heads": 2, "position": "rotary"})"))},
+       {"linear", {{"layers.0.mixer.qkv", "dense"}, {"layers.0.mixer.out", {{"type", "dense"}}}}}},
+      "test");
+  const auto write = [&] {
+    export_hugging_face(build_model(spec, 5)->inventory(), "nowhere", folder_.path() / "out", {});
+  };
+  write();
+  EXPECT_EQ(Json::parse(read_file(folder_.path() / "out" / "config.json"))["model_type"], "llama");
+  spec.linear["layers.0.mixer.out"]["bias"] = true;
+  expect_part(error_of(write), "cannot express linear.layers.0.mixer.out: \"dense\", not nothing");
+  spec.linear["layers.0.mixer.out"] = {{"type", "low_rank"}, {"rank", 2}};
+  expect_part(error_of(write), "linear map 'layers.0.mixer.out' is kept as \"low_rank\"; expected dense");
+}
+
+// A file says by its tensors whether a pooler belongs to an encoder; its config does not.
+TEST_F(Export, PoolersAreReadWhereTheyWereWritten) {
+  for (const char* head : {R"("hidden")", R"("pooler")"}) {
+    const auto model = fmt::format(
+        R"({{"type": "encoder", "vocab": 13, "width": 8, "segments": 2, "norm": null, "tie": false,
+            "position": {{"type": "learned", "context": 16}}, "stem_norm": "layer_norm", "head": {},
+            "layers": [{{"type": "post", "norm": "layer_norm", "channel": {{"type": "mlp", "hidden": 12}},
+                         "mixer": {{"type": "attention", "heads": 2, "bias": true, "out_bias": true}}}}]}})",
+        head);
+    EXPECT_EQ(expect_the_same_again(model)["architectures"], Json::array({"BertModel"})) << head;
+  }
+}
+
+std::string image_encoder(const std::string& stem, const std::string& layers, const std::string& head) {
+  return R"({"type": "image_encoder", "width": 8, "stem": {"type": "patch", )" + stem + R"(}, "layers": )" +
+         layers + R"(, "head": )" + head + "}";
+}
+
+TEST_F(Export, ModelsOfImagesFindAFamily) {
+  const auto block = [](const std::string& mixer, int64_t hidden = 12) {
+    return fmt::format(R"({{"norm": "layer_norm", "mixer": {}, "channel": {{"type": "mlp", "hidden": {}}}}})",
+                       mixer, hidden);
+  };
+  const std::string vit = R"({"repeat": 2, "pattern": [)" +
+                          block(R"({"type": "attention", "heads": 2, "bias": true, "out_bias": true})") +
+                          "]}";
+  const auto architecture = [&](const std::string& stem, const std::string& layers, const std::string& head) {
+    const auto config = expect_the_same_again(image_encoder(stem, layers, head));
+    EXPECT_EQ(
+        load_model((folder_.path() / "out").string())->spec().meta["hugging_face"]["config"]["model_type"],
+        config["model_type"]);
+    return config["architectures"][0].get<std::string>();
+  };
+  const std::string classes = R"({"type": "classifier", "pool": "first", "classes": 3})";
+  EXPECT_EQ(architecture(R"("image": 8, "patch": 4)", vit, classes), "ViTForImageClassification");
+  EXPECT_EQ(architecture(R"("image": 8, "image_width": 12, "patch": 4, "channels": 1)", vit, R"("pooler")"),
+            "ViTModel");
+  EXPECT_EQ(architecture(R"("image": 8, "patch": 4)", vit, R"("hidden")"), "ViTModel");
+  const std::string distilled = R"("image": 8, "patch": 4, "distillation_token": true)";
+  EXPECT_EQ(architecture(distilled, vit, classes), "DeiTForImageClassification");
+  EXPECT_EQ(architecture(distilled, vit, R"({"type": "distilled", "classes": 3})"),
+            "DeiTForImageClassificationWithTeacher");
+  EXPECT_EQ(architecture(distilled, vit, R"({"type": "pooler", "width": 6, "activation": "gelu"})"),
+            "DeiTModel");
+
+  const auto window = [&](int64_t heads, int64_t shift, int64_t hidden) {
+    return block(
+        fmt::format(R"({{"type": "window_attention", "heads": {}, "window": 3, "shift": {}, "pad": true}})",
+                    heads, shift),
+        hidden);
+  };
+  const std::string merging = R"({"type": "patch_merging", "pad": true})",
+                    swin = fmt::format("[{}, {}, {}, {}]", window(2, 0, 12), window(2, 1, 12), merging,
+                                       window(4, 0, 24));
+  const std::string stem =
+      R"("image": 12, "patch": 2, "class_token": false, "positions": false, "pad": true, "norm": "layer_norm")";
+  EXPECT_EQ(architecture(stem, swin, R"({"type": "classifier", "classes": 3})"),
+            "SwinForImageClassification");
+  EXPECT_EQ(architecture(stem, swin, R"({"type": "pooler", "pool": "mean", "hidden": false})"), "SwinModel");
+  expect_part(refusal(image_encoder(stem, fmt::format("[{}]", window(2, 1, 12)), classes)),
+              "family 'swin' cannot express model.layers[0].mixer.shift: 1, not 0");
 }
 
 TEST_F(Export, ThePartThatStandsInTheWayIsNamed) {

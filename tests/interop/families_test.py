@@ -2,9 +2,10 @@
 
     families_test.py PROGRAM [NAME...]
 
-For each model of family_zoo.py: logits of a padded batch in float32 (1e-4) and float64 (1e-9), 64 greedy tokens (of
-decoders also by formwork-run, which lies beside PROGRAM and refuses what is no decoder), and a folder that `formwork
-export` wrote, loaded by transformers again. The float64 reference is transformers with
+For each model of family_zoo.py: the outputs of a padded batch, or of images, in float32 (1e-4) and float64 (1e-9), 64
+greedy tokens (of decoders also by formwork-run, which lies beside PROGRAM and refuses what is no decoder), and a folder
+that `formwork export` wrote, loaded by transformers again; for models of images also the outputs of images of another
+size. The float64 reference is transformers with
 everything in double: its code casts norms, softmax and rotary angles to float32 on purpose, so those names mean
 double while it runs. And the sentence embeddings of all-MiniLM-L6-v2, where that model is at hand, and a translation by
 text alone.
@@ -36,7 +37,8 @@ transformers.utils.logging.disable_progress_bar()
 torch.set_num_threads(1)
 PROGRAM = sys.argv[1]
 RUNTIME = str(pathlib.Path(PROGRAM).with_name("formwork-run"))
-IMPORTED = ("gpt2", "mixtral", "t5", "modernbert_masked")  # the kinds of weight rules; the others are read as they are
+IMPORTED = ("gpt2", "mixtral", "t5", "modernbert_masked", "swin")  # the kinds of weight rules; the others are read as they are
+FIELDS = ("logits", "last_hidden_state", "pooler_output", "embedding")
 TOKENS, PROMPT = 64, [17, 40, 5, 61, 33, 8, 72, 20, 54, 11]
 
 
@@ -62,16 +64,15 @@ class Run:
 
 
 class Forward(Run):
-    """`formwork forward` on inputs in `work`/in.safetensors."""
+    """`formwork forward` on inputs in a file of `work`."""
 
-    def __init__(self, folder, work, dtype="float32"):
-        self.out = work / f"{pathlib.Path(folder).name}-{dtype}.safetensors"
-        super().__init__("forward", folder, "--inputs", work / "in.safetensors", "--out", self.out, "--dtype", dtype)
+    def __init__(self, folder, work, dtype="float32", inputs="in.safetensors"):
+        self.out = work / f"{pathlib.Path(folder).name}-{dtype}-{inputs}"
+        super().__init__("forward", folder, "--inputs", work / inputs, "--out", self.out, "--dtype", dtype)
 
     def result(self):
         self.output()
-        fields = load_file(self.out)
-        return next(fields[key] for key in ("logits", "last_hidden_state", "embedding") if key in fields)
+        return load_file(self.out)
 
 
 @contextlib.contextmanager
@@ -102,8 +103,15 @@ def mask_of(name, rows, tokens):
     return mask
 
 
+def images_of(config, sizes, **more):
+    return {"pixel_values": torch.randn(3, config.num_channels, *sizes), **more}
+
+
 def inputs_of(name, model):
     torch.manual_seed(1)
+    if model.main_input_name == "pixel_values":
+        size = model.config.image_size
+        return images_of(model.config, size if isinstance(size, list) else (size, size))
     rows, tokens = 4, 24
     inputs = {"input_ids": torch.randint(3, family_zoo.VOCAB - 2, (rows, tokens)),
               "attention_mask": mask_of(name, rows, tokens)}
@@ -116,8 +124,27 @@ def inputs_of(name, model):
     return inputs
 
 
+def other_images(name, model):
+    """Images of another size. transformers does not interpolate positions of a map that is not square. A Swin without
+    positions takes any size: 27 x 38 pixels are no whole patches, and their maps no whole windows."""
+    if model.main_input_name != "pixel_values" or name == "vit_oblong":
+        return None
+    if name == "swin_classes":
+        return images_of(model.config, (27, 38))
+    return images_of(model.config, (20, 28), interpolate_pos_encoding=torch.tensor(True))
+
+
+def run_on_images(model, inputs):
+    given = {key: value.item() if value.dtype == torch.bool else value.to(model.dtype) for key, value in inputs.items()}
+    with torch.no_grad():
+        return model(**given)
+
+
 def reference(name, model, inputs):
-    """Logits (or hidden states), and which of them belong to real tokens."""
+    """Outputs by field, each with which of its entries belong to real tokens."""
+    if "pixel_values" in inputs:
+        out = run_on_images(model, inputs)
+        return {key: (out[key], torch.ones(len(out[key]), dtype=torch.bool)) for key in FIELDS if key in out}
     mask = inputs["attention_mask"]
     given = dict(inputs)
     positions = (mask.cumsum(1) - 1).clamp_min(0)
@@ -126,15 +153,17 @@ def reference(name, model, inputs):
     given.pop("offsets", None)
     with torch.no_grad():
         out = model(**given)
-    logits = out.logits if "logits" in out else out.last_hidden_state
-    if logits.dim() == 2:
-        return logits, mask[:, 0].bool()  # its classifiers read the first place, though it be padding
     real = torch.ones(inputs["decoder_input_ids"].shape) if model.config.is_encoder_decoder else mask
-    return logits, real.bool()
+    # Its classifiers and poolers read the first place, though it be padding.
+    return {key: (out[key], (real if out[key].dim() == 3 else mask[:, 0]).bool())
+            for key in FIELDS[:3] if out.get(key) is not None}
 
 
-def gap(a, b, real):
-    return (a.double() - b.double())[real].abs().max().item()
+def gap(found, wanted):
+    """The largest difference of the fields of `wanted` from those of `found`, which has no others."""
+    assert set(found) == set(wanted), f"fields {sorted(found)}, not {sorted(wanted)}"
+    gaps = [(found[key].double() - values.double())[real].abs().max() for key, (values, real) in wanted.items()]
+    return torch.stack(gaps).max().item()  # of which one that is no number shows
 
 
 def in_double(name, model):
@@ -150,8 +179,8 @@ def in_double(name, model):
     return wide
 
 
-def save_inputs(inputs, work):
-    save_file({key: value.contiguous() for key, value in inputs.items()}, work / "in.safetensors")
+def save_inputs(inputs, work, name="in.safetensors"):
+    save_file({key: value.contiguous() for key, value in inputs.items()}, work / name)
 
 
 def check_generation(model, run, in_runtime):
@@ -169,10 +198,22 @@ def check_generation(model, run, in_runtime):
     return len(set(found))
 
 
-def check_export(name, model, inputs, before, real, folder):
+def check_export(name, model, inputs, before, folder):
     again = type(model).from_pretrained(folder, attn_implementation="eager").eval()
-    after, _ = reference(name, again, inputs)
-    assert gap(before, after, real) == 0, f"reloaded in transformers, logits differ by {gap(before, after, real)}"
+    after = {key: values for key, (values, _) in reference(name, again, inputs).items()}
+    assert gap(after, before) == 0, f"reloaded in transformers, outputs differ by {gap(after, before)}"
+
+
+def check_other_images(name, model, wide, folder, work):
+    inputs = other_images(name, model)
+    if inputs is None:
+        return
+    save_inputs(inputs, work, "other.safetensors")
+    for judge, dtype, most in ((model, "float32", 1e-4), (wide, "float64", 1e-9)):
+        with all_in_double() if judge is wide else contextlib.nullcontext():
+            wanted = reference(name, judge, inputs)
+        found = gap(Forward(folder, work, dtype, "other.safetensors").result(), wanted)
+        assert found < most, f"{dtype}: outputs of images of another size differ by {found}"
 
 
 def check(name):
@@ -190,26 +231,29 @@ def check(name):
         generate = Run("generate", folder, "--ids", ids, "--tokens", TOKENS) if model.can_generate() else None
         in_runtime = Run(folder, "--ids", ids, "--tokens", TOKENS, program=RUNTIME)
 
-        logits, real = reference(name, model, inputs)
-        assert logits[real].std() > 0.03, f"the logits say little: deviation {logits[real].std()}"
+        wanted = reference(name, model, inputs)
+        for key, (values, real) in wanted.items():
+            assert values[real].std() > 0.03, f"{key} says little: deviation {values[real].std()}"
         found = single.result()
-        single_gap = gap(found, logits, real)
-        assert single_gap < 1e-4, f"float32: logits differ by {single_gap}"
+        single_gap = gap(found, wanted)
+        assert single_gap < 1e-4, f"float32: outputs differ by {single_gap}"
         wide = in_double(name, model)
         with all_in_double():
-            exact, _ = reference(name, wide, inputs)
-        double_gap = gap(double.result(), exact, real)
-        assert double_gap < 1e-9, f"float64: logits differ by {double_gap}"
+            exact = reference(name, wide, inputs)
+        double_gap = gap(double.result(), exact)
+        assert double_gap < 1e-9, f"float64: outputs differ by {double_gap}"
+        check_other_images(name, model, wide, folder, work)
         kinds = check_generation(model, generate, in_runtime) if generate else "-"
         if not generate or model.config.is_encoder_decoder:
             refusal = in_runtime.refusal()
             assert "has no runtime form; those that have: decoder" in refusal, refusal
         export.output()
-        check_export(name, model, inputs, logits, real, work / "exported")
+        check_export(name, model, inputs, wanted, work / "exported")
         if bring:
             bring.output()
-            through = gap(Forward(work / "imported", work).result(), found, real)
-            assert through == 0, f"imported, logits differ by {through}"
+            here = {key: (values, wanted[key][1]) for key, values in found.items()}
+            through = gap(Forward(work / "imported", work).result(), here)
+            assert through == 0, f"imported, outputs differ by {through}"
     return f"{single_gap:9.1e} {double_gap:9.1e}  {kinds}"
 
 
@@ -239,7 +283,7 @@ def check_sentences():
     with tempfile.TemporaryDirectory() as place:
         work = pathlib.Path(place)
         save_inputs(batch, work)
-        found = Forward(folder, work).result()
+        found = Forward(folder, work).result()["embedding"]
     cosine = (wanted * found).sum(-1).min().item()
     assert len(sentences) >= 872 and cosine >= 0.99999, f"smallest cosine {cosine} of {len(sentences)} sentences"
     return f"{len(sentences)} sentences, smallest cosine {cosine:.7f}"

@@ -17,6 +17,11 @@ def rope(kind, **options):
     return {"rope_type": kind, "rope_theta": 5000.0, **options}
 
 
+VIT = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, image_size=16, patch_size=4,
+           num_channels=3, layer_norm_eps=1e-7)
+SWIN = dict(embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=4, image_size=32, patch_size=2, mlp_ratio=2.5,
+            layer_norm_eps=1e-4)
+
 # name: (class, its configuration's class, options)
 MODELS = {
     "llama": (hf.LlamaForCausalLM, hf.LlamaConfig, dict(LLAMA, rms_norm_eps=1e-4)),
@@ -94,6 +99,16 @@ MODELS = {
     "modernbert_classes": (hf.ModernBertForSequenceClassification, hf.ModernBertConfig, dict(
         SMALL, num_hidden_layers=2, intermediate_size=48, max_position_embeddings=128, classifier_pooling="mean",
         num_labels=3, cls_token_id=1, sep_token_id=2)),
+    "vit": (hf.ViTModel, hf.ViTConfig, dict(VIT, pooler_output_size=20, hidden_act="relu")),
+    "vit_classes": (hf.ViTForImageClassification, hf.ViTConfig, dict(VIT, num_labels=5, qkv_bias=False)),
+    "vit_oblong": (hf.ViTForImageClassification, hf.ViTConfig, dict(
+        VIT, image_size=[16, 24], patch_size=[4, 8], num_channels=2, num_labels=5)),
+    "deit": (hf.DeiTModel, hf.DeiTConfig, dict(VIT, pooler_act="gelu")),
+    "deit_classes": (hf.DeiTForImageClassification, hf.DeiTConfig, dict(VIT, num_labels=5)),
+    "deit_teacher": (hf.DeiTForImageClassificationWithTeacher, hf.DeiTConfig, dict(VIT, num_labels=5)),
+    "swin": (hf.SwinModel, hf.SwinConfig, dict(SWIN, use_absolute_embeddings=True)),
+    "swin_classes": (hf.SwinForImageClassification, hf.SwinConfig, dict(
+        SWIN, depths=[2, 3, 1], num_heads=[2, 4, 8], num_labels=5, qkv_bias=False)),
 }
 
 
@@ -113,7 +128,8 @@ def make(name):
     torch.manual_seed(0)
     model = MODELS[name][0](configuration(name)).eval()
     # Wide tied embeddings and wide biases would make a model repeat one token for ever.
-    tied = next((key for key, value in model.named_parameters() if value is model.get_input_embeddings().weight), "")
+    table = getattr(model.get_input_embeddings(), "weight", None)
+    tied = next((key for key, value in model.named_parameters() if value is table), "")
     with torch.no_grad():
         stored = dict(model.named_parameters())
         stored.update({key: value for key, value in model.named_buffers() if key == "final_logits_bias"})  # [1, vocab]

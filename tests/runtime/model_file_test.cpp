@@ -17,12 +17,6 @@ namespace {
 using runtime::ModelFile;
 
 // By the model itself, without the runtime: [T, V].
-Tensor plain_logits(Model& model, const std::vector<int64_t>& ids) {
-  const at::NoGradGuard guard;
-  auto ctx = model.make_context();
-  return model.forward(ctx, {{"input_ids", at::tensor(ids, at::kLong).unsqueeze(0)}}).at("logits")[0];
-}
-
 Tensor logits_of_file(const std::filesystem::path& path, const std::vector<int64_t>& ids) {
   const ModelFile file(path);
   runtime::SessionOptions options;

@@ -11,8 +11,8 @@ std::unique_ptr<Transform> mildest(const std::string& method) {
   return Registry<Transform>::make({method, budgets.empty() ? Json::object() : budgets[0]});
 }
 
-// What a dense model without modules gives no work to.
-const std::set<std::string> kWithoutWork = {"to_dense", "grow_modules", "prune_modules"};
+// What a dense model without modules and windows gives no work to.
+const std::set<std::string> kWithoutWork = {"to_dense", "grow_modules", "prune_modules", "resize_windows"};
 
 TEST(Transforms, AllPairsStayFinite) {
   DecoderShape shape;

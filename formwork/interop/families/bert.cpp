@@ -16,7 +16,7 @@ class Bert final : public Family {
     const auto sizes = bert_sizes(config);
     const bool tie = config.flag("tie_word_embeddings", true);
     const Json norm = {{"type", "layer_norm"}, {"eps", sizes.eps}};
-    if (architecture == "BertModel") return bert_spec(config, sizes, "hidden", false);
+    if (architecture == "BertModel") return bert_spec(config, sizes, {{"type", "pooler"}}, false);
     if (architecture == "BertForSequenceClassification")
       return bert_spec(
           config, sizes,
@@ -26,13 +26,12 @@ class Bert final : public Family {
                      tie);
   }
 
+  void fit(Spec& spec, const Stored& stored) const override { leave_out_pooler(spec, stored); }
+
   void rules(WeightRules& rules) const override {
     bert_rules(rules, "bert.", 0);
-    if (rules.has("head.classes.weight")) {
-      rules.map("head.hidden", "bert.pooler.dense");
-      rules.map("head.classes", "classifier");
-      return;
-    }
+    rules.map("head.hidden", "bert.pooler.dense");
+    rules.map("head.classes", "classifier");
     rules.map("head.transform", "cls.predictions.transform.dense");
     rules.map("head.norm", "cls.predictions.transform.LayerNorm");
     rules.add("head.weight", {"cls.predictions.decoder.weight"});
@@ -64,9 +63,7 @@ class Bert final : public Family {
                    {"type_vocab_size", model.at("segments")},
                    {"layer_norm_eps", layer.at("norm").at("eps")},
                    {"tie_word_embeddings", model.at("tie")}};
-    if (!head.contains("classes")) return config;
-    for (int64_t i = 0; i < head.at("classes").get<int64_t>(); ++i)
-      config["id2label"][std::to_string(i)] = fmt::format("LABEL_{}", i);
+    if (head.contains("classes")) config["id2label"] = label_names(head.at("classes"));
     return config;
   }
 

@@ -37,12 +37,6 @@ BertSizes bert_sizes(const Config& config) {
   return sizes;
 }
 
-int64_t label_count(const Config& config) {
-  const Json* labels = config.find("id2label");
-  return labels && labels->is_object() ? static_cast<int64_t>(labels->size())
-                                       : config.integer("num_labels", 2);
-}
-
 void bert_rules(WeightRules& rules, const std::string& prefix, int64_t skipped) {
   const auto embeddings = prefix + "embeddings.";
   rules.map("embed", embeddings + "word_embeddings");

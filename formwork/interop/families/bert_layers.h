@@ -16,9 +16,6 @@ Spec bert_spec(const Config& config, const BertSizes& sizes, const Json& head, b
 // BERT's keys.
 BertSizes bert_sizes(const Config& config);
 
-// How many classes a config's labels make.
-int64_t label_count(const Config& config);
-
 // Embedding, layers and their norms, of BERT and RoBERTa; `skipped`: rows in front of the positions.
 void bert_rules(WeightRules& rules, const std::string& prefix, int64_t skipped);
 

@@ -66,4 +66,22 @@ Spec spec_of(const Config& config) {
   return spec;
 }
 
+void leave_out_pooler(Spec& spec, const Stored& stored) {
+  const Json& head = spec.model.options.at("head");
+  if (!head.is_object() || head.at("type") != "pooler" || !head.value("hidden", true)) return;
+  if (!stored("*pooler.dense.weight")) spec.model.options["head"] = "hidden";
+}
+
+int64_t label_count(const Config& config) {
+  const Json* labels = config.find("id2label");
+  return labels && labels->is_object() ? static_cast<int64_t>(labels->size())
+                                       : config.integer("num_labels", 2);
+}
+
+Json label_names(int64_t classes) {
+  Json names = Json::object();
+  for (int64_t i = 0; i < classes; ++i) names[std::to_string(i)] = fmt::format("LABEL_{}", i);
+  return names;
+}
+
 }  // namespace formwork

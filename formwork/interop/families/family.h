@@ -9,6 +9,9 @@
 
 namespace formwork {
 
+// Whether a file holds a tensor whose name matches a pattern.
+using Stored = std::function<bool(const std::string& pattern)>;
+
 class Family {
  public:
   static const char* kind() { return "families"; }
@@ -18,6 +21,8 @@ class Family {
   virtual std::vector<std::string> architectures() const = 0;
   // The model as a Spec; reads from the config every key that it understands.
   virtual Spec spec(const Config& config, const std::string& architecture) const = 0;
+  // Changes the Spec to what a file holds where the config leaves that open (poolers that were not saved).
+  virtual void fit(Spec& spec, const Stored& stored) const {}
   virtual void rules(WeightRules& rules) const = 0;
   virtual TheirNames names() const = 0;
   // A config that describes this model (by its Spec with every option in force), as far as the family can
@@ -43,5 +48,12 @@ FamilyChoice family_of(const Config& config);
 
 // The Spec of a config, checked to the last key.
 Spec spec_of(const Config& config);
+
+// A "pooler" head with a map becomes "hidden" where the file holds no "*pooler.dense.weight".
+void leave_out_pooler(Spec& spec, const Stored& stored);
+
+// How many classes a config's labels make, and labels for so many ("id2label").
+int64_t label_count(const Config& config);
+Json label_names(int64_t classes);
 
 }  // namespace formwork

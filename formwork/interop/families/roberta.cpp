@@ -24,7 +24,7 @@ class Roberta final : public Family {
     sizes.positions -= kSkipped;
     const bool tie = config.flag("tie_word_embeddings", true);
     const Json norm = {{"type", "layer_norm"}, {"eps", sizes.eps}};
-    if (architecture == "RobertaModel") return bert_spec(config, sizes, "hidden", false);
+    if (architecture == "RobertaModel") return bert_spec(config, sizes, {{"type", "pooler"}}, false);
     if (architecture == "RobertaForSequenceClassification")
       return bert_spec(
           config, sizes,
@@ -33,13 +33,13 @@ class Roberta final : public Family {
     return bert_spec(config, sizes, {{"type", "masked_lm"}, {"norm", norm}}, tie);
   }
 
+  void fit(Spec& spec, const Stored& stored) const override { leave_out_pooler(spec, stored); }
+
   void rules(WeightRules& rules) const override {
     bert_rules(rules, "roberta.", kSkipped);
-    if (rules.has("head.classes.weight")) {
-      rules.map("head.hidden", "classifier.dense");
-      rules.map("head.classes", "classifier.out_proj");
-      return;
-    }
+    const bool classifies = rules.has("head.classes.weight");
+    rules.map("head.hidden", classifies ? "classifier.dense" : "roberta.pooler.dense");
+    rules.map("head.classes", "classifier.out_proj");
     rules.map("head.transform", "lm_head.dense");
     rules.map("head.norm", "lm_head.layer_norm");
     rules.add("head.weight", {"lm_head.decoder.weight"});

@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include "formwork/wiring/wiring.h"
+
 namespace formwork {
 namespace {
 
@@ -32,9 +34,12 @@ void refuse_without_residual(const Model& model, const std::string& step) {
   if (model.spec().linear.contains(step + ".shortcut"))
     fail("llm_drop: the stream after '{}' has a basis of its own (a sliced model): drop first, then slice",
          step);
+  const auto& inventory = model.inventory();
+  const auto part = inventory.parts.find(step);
+  if (part != inventory.parts.end() && facet<ChangesTokens>(*part->second))
+    fail("llm_drop: '{}' makes other tokens of the stream, which nothing passes unchanged", step);
   const auto* norm = norm_of(model, step);
   if (!norm) return;
-  const auto& inventory = model.inventory();
   const bool read = std::any_of(inventory.maps.begin(), inventory.maps.end(),
                                 [&](const LinearMap* map) { return map->input_tap() == norm->output; }) ||
                     std::any_of(inventory.raw_reads.begin(), inventory.raw_reads.end(),

@@ -1,0 +1,17 @@
+// One vector for each row of a stream [B, T, D] -> [B, D]; of packed rows [1, N, D] -> [S, D].
+#pragma once
+#include <string>
+
+#include "formwork/core/context.h"
+#include "formwork/core/options.h"
+
+namespace formwork {
+
+// The mean over the real tokens, the first token, or the last real token, as `how` says.
+Tensor pool(const Context& ctx, const Tensor& stream, const std::string& how);
+// Token `index` of each row; a row with fewer is an error at `path`.
+Tensor token_of_rows(const Context& ctx, const Tensor& stream, int64_t index, const std::string& path);
+
+void describe_pool(Fields& f, std::string& how);
+
+}  // namespace formwork
