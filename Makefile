@@ -13,7 +13,7 @@ help:
 	@echo "make test          build, and run all tests"
 	@echo "make build         build only; the program is build/release/formwork"
 	@echo "make install       install under PREFIX ($(PREFIX)): program, library, headers, CMake package"
-	@echo "make bench-versus  measure against PyTorch and write docs/performance.md"
+	@echo "make bench-versus  measure against PyTorch, llama.cpp, CTranslate2 and write docs/performance.md"
 	@echo "make asan          build with address and undefined-behaviour sanitizers, and run the tests"
 	@echo "make fuzz          fuzz the readers of foreign files, SECONDS=10 each"
 	@echo "make format, tidy  clang-format on all files, clang-tidy on the changed ones"
@@ -36,8 +36,7 @@ install: build
 # Compares with PyTorch itself and with transformers, so the torch wheel is needed even where LIBTORCH is set.
 bench-versus: build
 	@LIBTORCH= tools/setup.sh
-	@.venv/bin/pip install -q --progress-bar off numpy safetensors transformers
-	@.venv/bin/python bench/versus.py --program build/release/formwork --report docs/performance.md
+	@tools/bench_versus.sh
 
 asan: setup
 	@tools/setup.sh sanitizers

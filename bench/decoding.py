@@ -27,7 +27,8 @@ TARGETS = {  # (weights, case, peer): ratio of speeds
     ("q4_1", "decode batch 1", "llama.cpp"): 1.6} | {
     (kind, "decode batch 8", "llama.cpp"): 1.2 for kind in ("f32", "q8_0", "q4_1")} | {
     (kind, case, "llama.cpp"): 1.2 for kind in ("f32", "q8_0", "q4_1") for case in ("prompt 128", "prompt 1024")} | {
-    ("f32", case, "ctranslate2"): 1.0 for case in ("prompt 128", "prompt 1024")}
+    ("f32", case, "ctranslate2"): 1.0 for case in ("prompt 128", "prompt 1024")} | {
+    ("f32", "decode batch 1", "transformers"): 2.5, ("f32", "decode batch 8", "transformers"): 1.5}
 MODULES = {"transformers": "transformers", "ctranslate2": "ctranslate2", "llama.cpp": "llama_cpp"}
 
 

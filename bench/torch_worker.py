@@ -1,6 +1,5 @@
 """The PyTorch side of versus.py, one contender a process: torch_worker.py KIND JSON, then a JSON request a line."""
 import json
-import pathlib
 import sys
 import time
 
@@ -64,51 +63,4 @@ def logits():
     print(json.dumps({"difference": difference}))
 
 
-def export(model, folder):
-    """Weights of a Hugging Face Llama under Formwork's names."""
-    from safetensors.torch import save_file
-    state, head_width = model.state_dict(), shape["width"] // shape["heads"]
-    weights = {"embed.weight": state["model.embed_tokens.weight"], "norm.weight": state["model.norm.weight"],
-               "head.weight": state["lm_head.weight"]}
-    frequencies = 10000.0 ** (-torch.arange(0, head_width, 2).double() / head_width)
-    for i in range(shape["layers"]):
-        theirs, ours = f"model.layers.{i}.", f"layers.{i}."
-        qkv = [state[theirs + f"self_attn.{name}_proj.weight"] for name in "qkv"]
-        gate_up = [state[theirs + f"mlp.{name}_proj.weight"] for name in ("gate", "up")]
-        weights |= {ours + "mixer.norm.weight": state[theirs + "input_layernorm.weight"],
-                    ours + "mixer.position.inverse_frequency": torch.cat((frequencies, frequencies)).float(),
-                    ours + "mixer.qkv.weight": torch.cat(qkv), ours + "channel.gate_up.weight": torch.cat(gate_up),
-                    ours + "mixer.out.weight": state[theirs + "self_attn.o_proj.weight"],
-                    ours + "channel.norm.weight": state[theirs + "post_attention_layernorm.weight"],
-                    ours + "channel.down.weight": state[theirs + "mlp.down_proj.weight"]}
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()},
-              pathlib.Path(folder) / "model.safetensors")
-
-
-def generate():
-    from transformers import LlamaConfig, LlamaForCausalLM
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=shape["vocab"], hidden_size=shape["width"], num_hidden_layers=shape["layers"],
-        num_attention_heads=shape["heads"], intermediate_size=shape["hidden"], rms_norm_eps=1e-5)).eval()
-    for line in sys.stdin:
-        case = json.loads(line)
-        if "export" in case:
-            export(model, request["folder"])
-            print(json.dumps({}), flush=True)
-            continue
-        rows, columns = torch.arange(case["batch"])[:, None], torch.arange(case["prompt"])
-        ids = (rows * 7919 + columns * 104729) % shape["vocab"]
-        options = dict(do_sample=False, attention_mask=torch.ones_like(ids), pad_token_id=0, eos_token_id=None)
-        with torch.no_grad():
-            start = time.perf_counter()
-            model.generate(ids, max_new_tokens=1, min_new_tokens=1, **options)
-            first = time.perf_counter() - start
-            start = time.perf_counter()
-            out = model.generate(ids, max_new_tokens=case["tokens"] + 1, min_new_tokens=case["tokens"] + 1, **options)
-            rest = time.perf_counter() - start - first
-        print(json.dumps({"tokens_per_second": case["batch"] * case["tokens"] / rest, "peak": peak_bytes(),
-                          "ids": out[:, case["prompt"]:].tolist()}), flush=True)
-
-
-{"eager": lambda: train(False), "compile": lambda: train(True), "logits": logits, "generate": generate}[sys.argv[1]]()
+{"eager": lambda: train(False), "compile": lambda: train(True), "logits": logits}[sys.argv[1]]()

@@ -1,4 +1,5 @@
-"""Formwork against PyTorch: the same model, weights, batch and threads, taking turns in one run.
+"""Formwork against its peers: the same model, weights, batch and threads, taking turns in one run. Training against
+PyTorch stands here, decoding in decoding.py.
 
     make bench-versus                       everything, into docs/performance.md
     .venv/bin/python bench/versus.py --program build/release/formwork --only train-0.2M --rounds 3
@@ -18,6 +19,9 @@ import subprocess
 import sys
 import tempfile
 
+import decoding
+from decoding import verdict
+
 HERE = pathlib.Path(__file__).resolve().parent
 
 TRAINING = {  # name: shape, targets as ratios of throughput to eager
@@ -28,11 +32,6 @@ TRAINING = {  # name: shape, targets as ratios of throughput to eager
     "train-27M": dict(vocab=8192, width=512, layers=8, heads=8, hidden=1376, tokens=256, batch=8, steps=3,
                       targets={"float32": 1.0, "bf16": 1.1}),
 }
-DECODING = {  # the 110 M Llama shape
-    "decode-110M-batch-1": dict(batch=1, prompt=128, tokens=64, target=2.5),
-    "decode-110M-batch-8": dict(batch=8, prompt=128, tokens=64, target=1.5),
-}
-LLAMA = dict(vocab=32000, width=768, layers=12, heads=12, hidden=2048)
 
 
 def write_spec(path, shape):
@@ -129,35 +128,6 @@ def training_rows(program, name, shape, options, work):
     return rows
 
 
-def decoding_rows(decoder, options, work):
-    folder = work / "llama"
-    folder.mkdir(exist_ok=True)
-    write_spec(folder / "formwork.json", LLAMA | {"tie": False})
-    worker = Worker("generate", shape=LLAMA, threads=options.threads, folder=str(folder))
-    worker.ask(export=True)
-    rows = []
-    for name, case in DECODING.items():
-        speeds = {"formwork": [], "transformers": []}
-        for _ in range(options.rounds):
-            text, peak = run([decoder, folder, case["batch"], case["prompt"], case["tokens"]],
-                             env=os.environ | {"OMP_NUM_THREADS": str(options.threads)})
-            ours = json.loads(text.splitlines()[-1])
-            theirs = worker.ask(batch=case["batch"], prompt=case["prompt"], tokens=case["tokens"])
-            speeds["formwork"].append(ours["tokens_per_second"])
-            speeds["transformers"].append(theirs["tokens_per_second"])
-        middle = {kind: statistics.median(values) for kind, values in speeds.items()}
-        rows.append(dict(name=name, tokens_per_second=middle, ratio=middle["formwork"] / middle["transformers"],
-                         target=case["target"], memory=peak / theirs["peak"],
-                         same=ours["tokens"] == theirs["ids"]))
-        print(json.dumps(rows[-1]), flush=True)
-    worker.close()
-    return rows
-
-
-def verdict(value, target):
-    return "" if target is None else f"{target:g} {'met' if value >= target else '**missed**'}"
-
-
 def processor():
     for line in open("/proc/cpuinfo"):
         if line.startswith("model name"):
@@ -165,10 +135,10 @@ def processor():
     return platform.processor()
 
 
-def write_report(path, training, decoding, options, commit):
+def write_report(path, training, decoded, options, commit):
     lines = ["# Performance", "",
              "Written by `make bench-versus` (`bench/versus.py`): the same model, weights, batch and threads in Formwork",
-             "and in PyTorch, taking turns in one run; medians over rounds. A ratio above 1 means that Formwork is",
+             "and in each peer, taking turns in one run; medians over rounds. A ratio above 1 means that Formwork is",
              "faster, a memory ratio below 1 that its process needs less.", "",
              f"{datetime.date.today()}, commit {commit}, {processor()}, {options.threads} threads, "
              f"{options.rounds} rounds.", ""]
@@ -181,16 +151,8 @@ def write_report(path, training, decoding, options, commit):
         lines += [f"| {r['name'][6:]} | {r['precision']} | {r['tokens_per_second']['formwork']:,.0f} | {r['eager']:.2f} |"
                   f" {verdict(r['eager'], r['target'])} | {r['compile']:.2f} | {r['memory']:.2f} |" for r in training]
         lines.append("")
-    if decoding:
-        lines += ["## Greedy decoding", "",
-                  "The 110 M Llama shape (768 wide, 12 layers, vocabulary 32,000) in float32, 64 tokens after a prompt of",
-                  "128, against `generate` of Hugging Face transformers.", "",
-                  "| batch | Formwork tokens/s | x transformers | target | peak memory, x transformers | same tokens |",
-                  "|--:|--:|--:|---|--:|---|"]
-        lines += [f"| {r['name'].split('-')[-1]} | {r['tokens_per_second']['formwork']:.1f} | {r['ratio']:.2f} |"
-                  f" {verdict(r['ratio'], r['target'])} | {r['memory']:.2f} | {'yes' if r['same'] else '**no**'} |"
-                  for r in decoding]
-        lines.append("")
+    if decoded[0]:
+        lines += decoding.report(*decoded, options)
     notes = HERE / "notes.md"
     if notes.exists():
         lines.append(notes.read_text())
@@ -204,20 +166,20 @@ def main():
     parser.add_argument("--only", action="append", help="names of the rows to measure; repeatable")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--gguf", help="SmolLM2-135M's GGUF file, to decode it too")
     options = parser.parse_args()
     program = pathlib.Path(options.program).resolve()
     chosen = lambda name: not options.only or name in options.only
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout
-    training, decoding = [], []
+    options.peers, training = decoding.installed_peers(), []
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         for name, shape in TRAINING.items():
             if chosen(name):
                 training += training_rows(program, name, shape, options, work)
-        if any(map(chosen, DECODING)):
-            decoding = decoding_rows(program.parent / "bench_decode", options, work)
+        decoded = decoding.decoding_rows(program, options, work)
     if options.report:
-        write_report(options.report, training, decoding, options, commit.strip() or "unknown")
+        write_report(options.report, training, decoded, options, commit.strip() or "unknown")
 
 
 main()

@@ -16,7 +16,6 @@ namespace {
 
 using runtime::ModelFile;
 
-// By the model itself, without the runtime: [T, V].
 Tensor logits_of_file(const std::filesystem::path& path, const std::vector<int64_t>& ids) {
   const ModelFile file(path);
   runtime::SessionOptions options;

@@ -57,7 +57,7 @@ TEST(Refusals, AreToldWhoeverDecodes) {
     return reasons;
   };
   for (const char* strategy : {"greedy", "beam"}) {
-    const auto plain = told(R"({"type": "stick_breaking", "heads": 4})", strategy);
+    const auto plain = told(R"({"type": "mamba", "complex": true})", strategy);
     ASSERT_EQ(plain.size(), 1U) << strategy;
     EXPECT_EQ(plain[0].find("layers.0.mixer: token mixer 'stick_breaking' has no runtime form"), 0U);
     EXPECT_EQ(told(R"({"type": "attention", "heads": 4})", strategy), std::vector<std::string>{""});
