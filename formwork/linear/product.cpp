@@ -3,7 +3,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include "formwork/kernels/cpu/few_rows.h"
-#include "formwork/linear/float_linear.h"
 
 namespace formwork {
 namespace {
@@ -29,8 +28,7 @@ Tensor few_rows_product(const Tensor& x, const Tensor& weight, const Tensor& bia
 }  // namespace
 
 Tensor linear_product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  if (fits_few_rows(x, weight)) return few_rows_product(x, weight, bias);
-  return fits_float_linear(x, weight, bias) ? float_linear(x, weight, bias) : at::linear(x, weight, bias);
+  return fits_few_rows(x, weight) ? few_rows_product(x, weight, bias) : at::linear(x, weight, bias);
 }
 
 }  // namespace formwork

@@ -5,8 +5,7 @@
 namespace formwork {
 
 // x [..., in], weight [out, in], bias [out] or undefined -> [..., out]. Where no gradient is wanted, up to
-// kFewRows rows of float32 on the CPU take the kernel that reads the matrix once; large products of float32
-// take AMX tiles where there are any; otherwise at::linear.
+// kFewRows rows of float32 on the CPU take the kernel that reads the matrix once; otherwise at::linear.
 Tensor linear_product(const Tensor& x, const Tensor& weight, const Tensor& bias);
 
 }  // namespace formwork
