@@ -99,22 +99,17 @@ def to_ctranslate2(source, target):
 
 def make_models(program, name, work, gguf, peers):
     """Paths of one model for every contender: {weights: {contender: path}}."""
+    if name not in SHAPES:  # a GGUF file, whose rotary pairs no folder of transformers has
+        return {"q4_1": {"llama.cpp": gguf, "formwork": gguf}}
     source = work / name
-    if name in SHAPES:
-        random_llama(source, SHAPES[name])
-    else:
-        call(program, "compress", gguf, "to_dense", "--out", work / f"{name}-dense")
-        call(program, "export", work / f"{name}-dense", "--out", source)
+    random_llama(source, SHAPES[name])
     models = {"f32": {"transformers": source}}
     if "ctranslate2" in peers:
         to_ctranslate2(source, work / f"{name}-ct2")
         models["f32"]["ctranslate2"] = work / f"{name}-ct2"
     for kind in ("f32", "q8_0", "q4_1"):
         path = work / f"{name}-{kind}.gguf"
-        if kind == "q4_1" and name not in SHAPES:
-            path = pathlib.Path(gguf)
-        else:
-            call(program, "export", source, "--out", path, "--type", kind)
+        call(program, "export", source, "--out", path, "--type", kind)
         models.setdefault(kind, {})["llama.cpp"] = path
         models[kind]["formwork"] = path
     return models

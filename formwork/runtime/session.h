@@ -16,7 +16,7 @@ inline constexpr int64_t kManyTokens = 32;
 
 struct SessionOptions {
   StateOptions state;
-  int64_t most_rows = 128;  // tokens of a pass; more are cut into several
+  int64_t most_rows = 512;  // tokens of a pass; more are cut into several
 };
 
 // Tokens to add to a sequence; at least one.
