@@ -59,7 +59,8 @@ TEST(Refusals, AreToldWhoeverDecodes) {
   for (const char* strategy : {"greedy", "beam"}) {
     const auto plain = told(R"({"type": "mamba", "complex": true})", strategy);
     ASSERT_EQ(plain.size(), 1U) << strategy;
-    EXPECT_EQ(plain[0].find("layers.0.mixer: token mixer 'stick_breaking' has no runtime form"), 0U);
+    EXPECT_EQ(plain[0].find("layers.0.mixer: "), 0U) << plain[0];
+    EXPECT_NE(plain[0].find("complex states"), std::string::npos) << plain[0];
     EXPECT_EQ(told(R"({"type": "attention", "heads": 4})", strategy), std::vector<std::string>{""});
   }
 }
