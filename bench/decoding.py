@@ -127,6 +127,8 @@ def measure(program, name, kind, paths, options):
         peer: [sys.executable, HERE / "decode_peers.py", peer, path, options.threads]
         for peer, path in paths.items() if peer != "formwork" and peer in options.peers}
     running = {who: Contender(command, options.threads) for who, command in commands.items()}
+    for contender in running.values():  # the first touch of the weights is none of what is measured
+        contender.ask(dict(batch=1, prompt=32, tokens=1))
     rows = []
     for case in CASES:
         seconds, ids, peaks = {who: [] for who in running}, {}, {}

@@ -54,8 +54,9 @@ void add(CLI::App& app) {
   command->add_option("--weights", arguments->weights,
                       "safetensors with every parameter; by default a model folder's own, or initial values");
   command
-      ->add_option("--inputs", arguments->inputs,
-                   "safetensors: input_ids [B, T], attention_mask, ..; pixel_values [B, C, H, W]; x for a part")
+      ->add_option(
+          "--inputs", arguments->inputs,
+          "safetensors: input_ids [B, T], attention_mask, ..; pixel_values [B, C, H, W]; x for a part")
       ->required();
   command->add_option("--out", arguments->out, "safetensors to write")->required();
   offer(command->add_option("--dtype", arguments->dtype, "float32 or float64"), {"float32", "float64"})

@@ -5,7 +5,7 @@
 cd "$(dirname "$0")/.."
 source tools/common.sh
 pip() { .venv/bin/python -m pip "$@" --progress-bar off --disable-pip-version-check -q; }
-if [ "$PEERS" != no ]; then
+if [ "${PEERS:-}" != no ]; then
   pip install numpy safetensors transformers || die "pip install transformers" "see the lines above"
   pip install ctranslate2 || say "CTranslate2 cannot be had"
   # Its own choice of instructions would include AMX, which needs a permission that it does not ask for everywhere.

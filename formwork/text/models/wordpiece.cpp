@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "formwork/core/error.h"
-#include "formwork/text/models/byte_trie.h"
 #include "formwork/text/json_fields.h"
+#include "formwork/text/models/byte_trie.h"
 #include "formwork/text/models/token_model.h"
 #include "formwork/text/unicode/utf8.h"
 

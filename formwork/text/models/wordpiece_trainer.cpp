@@ -8,8 +8,8 @@
 #include "formwork/core/error.h"
 #include "formwork/text/models/bpe_json.h"
 #include "formwork/text/models/pair_counts.h"
-#include "formwork/text/unicode/utf8.h"
 #include "formwork/text/models/word_counts.h"
+#include "formwork/text/unicode/utf8.h"
 
 namespace formwork {
 namespace {

@@ -4,8 +4,8 @@
 
 #include "formwork/text/json_fields.h"
 #include "formwork/text/normalizers/normalizer.h"
-#include "formwork/text/unicode/unicode_classes.h"
 #include "formwork/text/normalizers/unicode_normalize.h"
+#include "formwork/text/unicode/unicode_classes.h"
 
 namespace formwork {
 namespace {

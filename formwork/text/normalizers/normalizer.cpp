@@ -4,11 +4,11 @@
 
 #include "formwork/core/error.h"
 #include "formwork/text/by_type.h"
-#include "formwork/text/unicode/byte_level.h"
 #include "formwork/text/json_fields.h"
-#include "formwork/text/text_pattern.h"
-#include "formwork/text/unicode/unicode_classes.h"
 #include "formwork/text/normalizers/unicode_normalize.h"
+#include "formwork/text/text_pattern.h"
+#include "formwork/text/unicode/byte_level.h"
+#include "formwork/text/unicode/unicode_classes.h"
 
 namespace formwork {
 namespace {

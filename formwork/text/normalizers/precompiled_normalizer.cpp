@@ -6,8 +6,8 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "formwork/text/normalizers/charsmap.h"
 #include "formwork/text/json_fields.h"
+#include "formwork/text/normalizers/charsmap.h"
 #include "formwork/text/normalizers/normalizer.h"
 #include "formwork/text/unicode/utf8.h"
 

@@ -2,10 +2,10 @@
 // printable character.
 #include <nlohmann/json.hpp>
 
-#include "formwork/text/unicode/byte_level.h"
 #include "formwork/text/json_fields.h"
 #include "formwork/text/pre_tokenizers/pre_tokenizer.h"
 #include "formwork/text/pre_tokenizers/word_split.h"
+#include "formwork/text/unicode/byte_level.h"
 
 namespace formwork {
 namespace {

@@ -3,8 +3,8 @@
 
 #include "formwork/text/json_fields.h"
 #include "formwork/text/pre_tokenizers/split_behavior.h"
-#include "formwork/text/text_pattern.h"
 #include "formwork/text/pre_tokenizers/word_split.h"
+#include "formwork/text/text_pattern.h"
 
 namespace formwork {
 namespace {
