@@ -9,7 +9,7 @@ export LIBTORCH JOBS
 
 .PHONY: help demo test build setup install bench-versus asan fuzz format tidy clean
 help:
-	@echo "make demo          train a small model, compress it, compare the results in one page"
+	@echo "make demo          compress SmolLM2 by every method, compare the results in one page"
 	@echo "make test          build, and run all tests"
 	@echo "make build         build only; the program is build/release/formwork"
 	@echo "make install       install under PREFIX ($(PREFIX)): program, library, headers, CMake package"
