@@ -47,5 +47,26 @@ void multiply_by_tiles(const GgmlProduct& p, std::int64_t first, std::int64_t la
   }
 }
 
+// The loop with a kernel's form of each format; null for the others.
+template <template <class> class Kernel, class Q80, class Q40, class Q41, class Q4K, class Q5K, class Q6K>
+GgmlKernel kernel_of(GgmlType type) {
+  switch (type) {
+    case GgmlType::q8_0:
+      return multiply_by_tiles<Kernel<Q80>>;
+    case GgmlType::q4_0:
+      return multiply_by_tiles<Kernel<Q40>>;
+    case GgmlType::q4_1:
+      return multiply_by_tiles<Kernel<Q41>>;
+    case GgmlType::q4_k:
+      return multiply_by_tiles<Kernel<Q4K>>;
+    case GgmlType::q5_k:
+      return multiply_by_tiles<Kernel<Q5K>>;
+    case GgmlType::q6_k:
+      return multiply_by_tiles<Kernel<Q6K>>;
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace
 }  // namespace formwork

@@ -92,22 +92,7 @@ bool runs() {
 
 GgmlKernel ggml_vnni_kernel(GgmlType type) {
   if (!runs()) return nullptr;
-  switch (type) {
-    case GgmlType::q8_0:
-      return multiply_by_tiles<Kernel<Q80>>;
-    case GgmlType::q4_0:
-      return multiply_by_tiles<Kernel<Q40>>;
-    case GgmlType::q4_1:
-      return multiply_by_tiles<Kernel<Q41>>;
-    case GgmlType::q4_k:
-      return multiply_by_tiles<Kernel<Q45K<false>>>;
-    case GgmlType::q5_k:
-      return multiply_by_tiles<Kernel<Q45K<true>>>;
-    case GgmlType::q6_k:
-      return multiply_by_tiles<Kernel<Q6K>>;
-    default:
-      return nullptr;
-  }
+  return kernel_of<Kernel, Q80, Q40, Q41, Q45K<false>, Q45K<true>, Q6K>(type);
 }
 
 }  // namespace formwork
