@@ -4,22 +4,12 @@
 
 #include <ATen/Parallel.h>
 
-#include <chrono>
 #include <cstdlib>
+
+#include "timing.h"
 
 namespace formwork {
 namespace {
-
-double seconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 double error_of(const at::Tensor& c, const at::Tensor& a, const at::Tensor& b) {
   const auto wide = [](const at::Tensor& x) {

@@ -3,27 +3,16 @@
 // has. bench_ggml [repeats] [threads]
 #include <ATen/Parallel.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <numeric>
 
 #include "formwork/kernels/cpu/few_rows.h"
 #include "formwork/kernels/cpu/ggml_rows.h"
 #include "formwork/kernels/cpu/parallel.h"
+#include "timing.h"
 
 namespace formwork {
 namespace {
-
-double seconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 // Keeps the sums of the reading loop.
 volatile uint64_t sink;
