@@ -294,7 +294,7 @@ std::shared_ptr<Model> drawn_model(unsigned& seed) {
 // Where inputs become 8-bit codes, the last bit of a number may decide a code.
 double tolerance_of(const Model& model) {
   for (const auto& [path, map] : model.spec().linear.items())
-    if (map.value("type", "") == "int8") return 1e-3;
+    if (map.value("type", "") == "int8") return 5e-5;
   return 1e-5;
 }
 
