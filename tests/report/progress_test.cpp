@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <utility>
 
 #include "formwork/report/width.h"
 
@@ -25,7 +26,7 @@ struct TemporaryOutput {
 // A terminal of our own: what a program writes to `file` is read back from the other end.
 class PseudoTerminal {
  public:
-  explicit PseudoTerminal(unsigned short columns) : master_(posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK)) {
+  explicit PseudoTerminal(unsigned short columns) : master_(posix_openpt(O_RDWR | O_NOCTTY)) {
     if (master_ < 0 || grantpt(master_) != 0 || unlockpt(master_) != 0) return;
     const winsize size{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
     ioctl(master_, TIOCSWINSZ, &size);
@@ -35,10 +36,13 @@ class PseudoTerminal {
     if (file != nullptr) std::fclose(file);
     if (master_ >= 0) close(master_);
   }
-  std::string text() const {
-    std::string out(1 << 16, '\0');
-    const ssize_t count = read(master_, out.data(), out.size());
-    out.resize(count > 0 ? static_cast<size_t>(count) : 0);
+  // Closes `file` and reads to the end: what was written reaches this side piece by piece.
+  std::string text() {
+    std::fclose(std::exchange(file, nullptr));
+    std::string out;
+    char part[4096];
+    for (ssize_t count; (count = read(master_, part, sizeof part)) > 0;)
+      out.append(part, static_cast<size_t>(count));
     return out;
   }
   std::FILE* file = nullptr;
