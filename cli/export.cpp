@@ -47,7 +47,7 @@ void run_gguf(const CLI::App& command, const Arguments& arguments) {
       !arguments.type.empty() && std::find(known.begin(), known.end(), arguments.type) == known.end())
     fail_unknown("--type", arguments.type, known);
   const auto model = load_model(arguments.model);
-  for (const auto& note : export_gguf(model->inventory(), arguments.out, arguments.type))
+  for (const auto& note : export_gguf(model, arguments.out, arguments.type))
     fmt::print(stderr, "export: {}\n", note);
   report(*model, arguments, "file");
 }
@@ -64,7 +64,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
     options.dtype = dtypes().at(arguments.dtype);
   }
   const auto model = load_model(arguments.model);
-  export_hugging_face(model->inventory(), arguments.model, arguments.out, options);
+  export_hugging_face(model, arguments.model, arguments.out, options);
   report(*model, arguments, "folder");
 }
 

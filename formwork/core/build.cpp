@@ -48,12 +48,14 @@ void Build::restrict(const Axis& axis, Group group, const std::string& reason) c
   info.reason = fmt::format("{}: {}", path_, reason);
 }
 
-void Build::restrict_to_pairs(const Axis& axis, Pairs pairs, const std::string& reason) const {
+void Build::restrict_to_pairs(const Axis& axis, Pairs pairs, int64_t turned,
+                              const std::string& reason) const {
   auto& info = inventory_->axes.at(axis.name);
   if (info.group == Group::rotary_pairs && info.pairs != pairs)
     return restrict(axis, Group::none, "pairs it otherwise than " + info.reason);
   restrict(axis, Group::rotary_pairs, reason);
-  info.pairs = pairs;
+  info.pairs = pairs, info.turned = turned;
+  if (turned < axis.size) restrict(axis, Group::none, "only the first channels of a head turn");
 }
 
 namespace {

@@ -15,6 +15,7 @@
 namespace formwork {
 
 class Attachment;
+class Layer;
 class LinearMap;
 class Part;
 
@@ -22,8 +23,9 @@ class Part;
 struct AxisInfo {
   int64_t size = 0;
   Group group = Group::invertible;
-  Pairs pairs = Pairs::halves;  // where the group is rotary_pairs
-  std::string reason;           // of the restriction: "layers.0.norm: a gain for each channel"
+  Pairs pairs = Pairs::halves;  // of its first `turned` entries
+  int64_t turned = 0;
+  std::string reason;  // of the restriction: "layers.0.norm: a gain for each channel"
 };
 
 // A norm whose gain and bias act between the stream and the maps that read its output tap.
@@ -57,6 +59,7 @@ struct Inventory {
   std::vector<LinearMap*> maps;
   std::vector<NormInfo> norms;
   std::map<std::string, Part*> parts;                     // by path
+  std::map<std::string, Layer*> steps;                    // of stacks, by name
   std::vector<std::pair<Slot, std::string>> raw_reads;    // taps read by something other than a map
   std::vector<std::pair<std::string, std::string>> ties;  // (name, name it shares with)
   std::vector<std::unique_ptr<Attachment>> attachments;   // by the Spec's attach table
@@ -96,8 +99,8 @@ class Build {
   // Lowers what may be done to an axis, with the reason that a refusal will give.
   void restrict(const Axis& axis, Group group, const std::string& reason) const;
 
-  // The same to rotary pairs.
-  void restrict_to_pairs(const Axis& axis, Pairs pairs, const std::string& reason) const;
+  // The same to rotary pairs, of the first `turned` entries; with more behind them nothing may be done.
+  void restrict_to_pairs(const Axis& axis, Pairs pairs, int64_t turned, const std::string& reason) const;
 
   Param* param(const std::string& suffix, std::vector<Dim> dims, Rule rule) const;
   Slot tap(const std::string& suffix, const Axis& axis = {}) const;

@@ -1,5 +1,6 @@
 #include "formwork/decode/fast_path.h"
 
+#include "formwork/decode/plain_steps.h"
 #include "formwork/interop/inventory_parameters.h"
 #include "formwork/runtime/session.h"
 
@@ -10,7 +11,7 @@ namespace {
 constexpr int64_t kMostRows = 256;
 
 void require_float(const Model& model, const StateOptions& options) {
-  if (options.dtype != at::kFloat)
+  if (options.dtype == at::kDouble)
     fail("the runtime computes in float32, this model in {}", c10::toString(options.dtype));
   for (const auto& param : model.inventory().params)
     if (param.value.defined() && !param.value.is_cpu())
@@ -27,7 +28,8 @@ std::vector<int64_t> list_of(const Tensor& ids) {
 FastPath::FastPath(const Model& model, const StateOptions& options) {
   require_float(model, options);
   held_ = values_of(model.inventory());
-  model_ = std::make_unique<runtime::Model>(model.spec(), held_);
+  plain_ = std::make_unique<PlainSteps>(model);
+  model_ = std::make_unique<runtime::Model>(model.spec(), held_, plain_.get());
   runtime::SessionOptions session;
   session.most_rows = kMostRows;
   session.state.rows = options.batch, session.state.capacity = options.capacity;
@@ -40,7 +42,9 @@ FastPath::~FastPath() = default;
 std::unique_ptr<FastPath> FastPath::make(const Model& model, const StateOptions& options,
                                          std::string& reason) {
   try {
-    return std::unique_ptr<FastPath>(new FastPath(model, options));
+    std::unique_ptr<FastPath> path(new FastPath(model, options));
+    reason = fmt::format("{}", fmt::join(path->plain_->reasons(), "; "));
+    return path;
   } catch (const Error& error) {
     reason = error.what();
     return nullptr;

@@ -13,10 +13,14 @@ class Model;
 class Session;
 }  // namespace runtime
 
+class PlainSteps;
+
 class FastPath {
  public:
-  // Null where the model cannot take it; `reason` then says why ("layers.2.mixer: token mixer 'convolution'
-  // has no runtime form; .."). The model's parameters must stay as they are while it lives.
+  // Steps that have no runtime form are run by LibTorch between the others (plain_steps.h); `reason` says
+  // which and why
+  // ("layers.2.mixer: token mixer 'convolution' has no runtime form; .."). Null where the whole model cannot
+  // take it; then it says that. The model's parameters must stay as they are while it lives.
   static std::unique_ptr<FastPath> make(const Model& model, const StateOptions& options, std::string& reason);
   ~FastPath();
 
@@ -32,6 +36,7 @@ class FastPath {
  private:
   FastPath(const Model& model, const StateOptions& options);
   RawMap held_;  // what the runtime reads
+  std::unique_ptr<PlainSteps> plain_;
   std::unique_ptr<runtime::Model> model_;
   std::unique_ptr<runtime::Session> session_;
 };

@@ -10,6 +10,7 @@
 #include "formwork/linear/nested.h"
 #include "formwork/linear/quantized/ggml_block.h"
 #include "formwork/positions/rotary_scaling.h"
+#include "formwork/transforms/convert/rotary_layout.h"
 
 namespace formwork {
 namespace {
@@ -28,18 +29,18 @@ struct Matrix {
   std::string name;
   LinearMap* map;
   int64_t first, count;
-  Tensor order;  // of these rows in the file; undefined: as they are
 
-  Tensor chosen(const Tensor& all) const {
-    const auto rows = all.narrow(0, first, count);
-    return order.defined() ? rows.index_select(0, order) : rows;
-  }
+  Tensor of(const Tensor& all) const { return all.narrow(0, first, count); }
 };
 
 class Exporter {
  public:
-  Exporter(const Inventory& inventory, std::string type)
-      : inventory_(inventory), type_(std::move(type)), form_(gguf_form(inventory.spec)) {
+  Exporter(const std::shared_ptr<Model>& model, std::string type)
+      : type_(std::move(type)),
+        form_(gguf_form(model->spec())),
+        pairs_(gguf_interleaved(form_.architecture) ? Pairs::neighbours : Pairs::halves),
+        model_(with_rotary_layout(model, pairs_)),
+        inventory_(model_->inventory()) {
     if (!type_.empty() && type_ != "f32") require_ggml_layout(type_, "export: --type");
   }
 
@@ -93,18 +94,16 @@ class Exporter {
     const auto& segments = map.need().out.segments;
     const bool apart = segments.size() > 1 && gguf_name(segment_path(map, 0)) != "" &&
                        !(form_.architecture == "gpt2" && map.path().ends_with(".qkv"));
-    if (!apart)
-      return add_matrix({name_of(map.path()), &map, 0, map.out(), order_of(map.path(), map.out())}, map, 0);
+    if (!apart) return add_matrix({name_of(map.path()), &map, 0, map.out()}, map, 0);
     int64_t first = 0;
     for (size_t i = 0; i < segments.size(); ++i) {
       const int64_t count = Dim::product(segments[i]).size();
       const auto path = segment_path(map, i);
-      const auto order = order_of(path, count);
       // A segment with a map of its own is read from that.
       if (auto* own = find(fmt::format("{}.{}", map.path(), i)))
-        add_matrix({name_of(path), own, 0, count, order}, map, first);
+        add_matrix({name_of(path), own, 0, count}, map, first);
       else
-        add_matrix({name_of(path), &map, first, count, order}, map, first);
+        add_matrix({name_of(path), &map, first, count}, map, first);
       first += count;
     }
   }
@@ -124,19 +123,6 @@ class Exporter {
     return name;
   }
 
-  // Rows of queries and keys as the file's rotary pairs want them.
-  Tensor order_of(const std::string& path, int64_t rows) const {
-    const bool theirs = gguf_interleaved(form_.architecture);
-    if ((!path.ends_with(".query") && !path.ends_with(".key")) || form_.interleaved_here == theirs) return {};
-    const int64_t width = form_.metadata.at("attention.key_length"),
-                  turned = form_.metadata.at("rope.dimension_count");
-    auto within = at::arange(width, at::kLong);
-    const auto pairs = within.narrow(0, 0, turned).clone();
-    within.narrow(0, 0, turned)
-        .copy_((theirs ? pairs.view({2, turned / 2}) : pairs.view({turned / 2, 2})).t().flatten());
-    return (at::arange(rows / width, at::kLong).unsqueeze(1) * width + within).flatten();
-  }
-
   // `owner` has the bias, of which these rows begin at `first`.
   void add_matrix(const Matrix& matrix, const LinearMap& owner, int64_t first) {
     auto& map = *matrix.map;
@@ -145,20 +131,19 @@ class Exporter {
     GgufSource source;
     if (kept && kept->name == std::string_view(asked->name)) {
       const auto& blocks = inventory_.by_name.at(map.path() + ".blocks")->value;
-      source = bytes_of(matrix.chosen(blocks));
+      source = bytes_of(matrix.of(blocks));
     } else {
       source = [matrix, type = asked](const GgufSink& sink) {
         const at::NoGradGuard none;
-        const auto values = matrix.chosen(matrix.map->dense().to(at::kFloat));
+        const auto values = matrix.of(matrix.map->dense().to(at::kFloat));
         const auto* layout = find_ggml_layout(type->name);
         bytes_of(layout ? ggml_blocks(layout->type, values) : values)(sink);
       };
     }
     writer_.add_tensor(matrix.name + ".weight", *asked, {matrix.count, map.in()}, std::move(source));
     if (!owner.bias()) return;
-    const Matrix rows{"", nullptr, first, matrix.count, matrix.order};
     writer_.add_tensor(matrix.name + ".bias", f32(), {matrix.count},
-                       bytes_of(rows.chosen(owner.bias()->value.detach().to(at::kFloat))));
+                       bytes_of(owner.bias()->value.detach().to(at::kFloat).narrow(0, first, matrix.count)));
   }
 
   // The type that a matrix gets: the one that was asked for, or what stands in for it.
@@ -202,7 +187,8 @@ class Exporter {
       const auto plain =
           at::tensor(rotary_frequencies(turned, form_.metadata.at("rope.freq_base")), at::kDouble);
       const auto all = param.value.detach().to(at::kDouble).narrow(0, 0, turned);
-      const auto here = form_.interleaved_here ? all.slice(0, 0, turned, 2) : all.narrow(0, 0, turned / 2);
+      const auto here =
+          pairs_ == Pairs::neighbours ? all.slice(0, 0, turned, 2) : all.narrow(0, 0, turned / 2);
       const auto found = plain / here;
       if (factors.defined() && !at::allclose(factors, found))
         fail("export: '{}' differs from the frequencies of other layers, and a file holds one set",
@@ -213,18 +199,20 @@ class Exporter {
     writer_.add_tensor("rope_freqs.weight", f32(), factors.sizes().vec(), bytes_of(factors.to(at::kFloat)));
   }
 
-  const Inventory& inventory_;
   std::string type_;
   GgufForm form_;
+  Pairs pairs_;  // of queries and keys in the file
+  std::shared_ptr<Model> model_;
+  const Inventory& inventory_;
   GgufWriter writer_;
   std::set<std::string> done_, notes_;
 };
 
 }  // namespace
 
-std::vector<std::string> export_gguf(const Inventory& inventory, const std::filesystem::path& path,
+std::vector<std::string> export_gguf(const std::shared_ptr<Model>& model, const std::filesystem::path& path,
                                      const std::string& type) {
-  return Exporter(inventory, type).write(path);
+  return Exporter(model, type).write(path);
 }
 
 }  // namespace formwork

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "formwork/core/build.h"
+#include "formwork/models/model_io.h"
 
 namespace formwork {
 
@@ -17,7 +17,7 @@ namespace formwork {
 // Returns one line for each kind of matrix that got another type than the one asked for, and one where the
 // tokenizer could not be written. A model that no architecture can express is an Error that names the part
 // that stands in the way.
-std::vector<std::string> export_gguf(const Inventory& inventory, const std::filesystem::path& path,
+std::vector<std::string> export_gguf(const std::shared_ptr<Model>& model, const std::filesystem::path& path,
                                      const std::string& type = "");
 
 }  // namespace formwork

@@ -28,18 +28,16 @@ void write_out(Json& layer, int64_t width) {
     set_where(channel, "hidden", 0, channel.at("type") == "mlp" ? 4 * width : (8 * width / 3 + 7) / 8 * 8);
 }
 
-// Rotary positions in halves and without a scaling, whatever they are; whether they were interleaved.
-bool level_rotary(Json& layer) {
+// Rotary positions in halves and without a scaling, whatever they are.
+void level_rotary(Json& layer) {
   Json& mixer = layer["mixer"];
-  if (!mixer.is_object() || !mixer.contains("position")) return false;
+  if (!mixer.is_object() || !mixer.contains("position")) return;
   Json& position = mixer["position"];
-  if (!position.is_object() || position.at("type") != "rotary") return false;
-  const bool interleaved = position.at("layout") == "interleaved";
+  if (!position.is_object() || position.at("type") != "rotary") return;
   position["layout"] = "half";
   if (const auto type = position.at("scaling").at("type");
       type == "linear" || type == "llama3" || type == "ntk")
     position["scaling"] = {{"type", "none"}};
-  return interleaved;
 }
 
 double take_offset(Json& norm) {
@@ -52,7 +50,6 @@ double take_offset(Json& norm) {
 // A Spec's options in force without what does not count.
 struct Level {
   Json spec;
-  bool interleaved = false;
   double offset = 0;
 };
 
@@ -62,16 +59,13 @@ Level level(const Spec& spec) {
   Json& model = result.spec["model"];
   if (!model.contains("layers")) return result;
   const auto offset = take_offset(model["norm"]);
-  size_t interleaved = 0;
   for (auto& layer : model["layers"]) {
     write_out(layer, model.at("width"));
-    interleaved += level_rotary(layer);
+    level_rotary(layer);
     if (layer.contains("norm") && take_offset(layer["norm"]) != offset)
       fail("export: norms add {} to their gain in one place and something else in another", offset);
   }
-  if (interleaved > 0 && interleaved < model.at("layers").size())
-    fail("export: expected one layout of rotary pairs in all layers, found two");
-  result.interleaved = interleaved > 0, result.offset = offset;
+  result.offset = offset;
   return result;
 }
 
@@ -95,7 +89,7 @@ GgufForm gguf_form(const Spec& spec) {
   for (const auto& name : names) {
     Json metadata;
     const auto difference = attempt(name, wanted, metadata);
-    if (difference.empty()) return {name, std::move(metadata), wanted.interleaved, wanted.offset};
+    if (difference.empty()) return {name, std::move(metadata), wanted.offset};
     if (nearest_try.empty() && !metadata.is_null())
       nearest_try = fmt::format("architecture '{}' cannot express {}", name, difference);
   }

@@ -9,7 +9,6 @@ namespace formwork {
 struct GgufForm {
   std::string architecture;
   Json metadata;           // as in gguf_architectures.h
-  bool interleaved_here;   // rotary pairs of the model as it is: (2 i, 2 i + 1)
   double norm_offset = 0;  // what its norms add to their gain; a file holds the sum
 };
 

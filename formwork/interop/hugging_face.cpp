@@ -7,7 +7,9 @@
 #include "formwork/interop/hugging_face_format.h"
 #include "formwork/interop/in_force.h"
 #include "formwork/interop/inventory_parameters.h"
+#include "formwork/interop/raw_tensor.h"
 #include "formwork/interop/sentence_transformers.h"
+#include "formwork/transforms/convert/rotary_layout.h"
 
 namespace formwork {
 namespace {
@@ -144,6 +146,21 @@ void require_dense(const Inventory& inventory) {
            path, (map.is_object() ? map.at("type") : map).dump());
 }
 
+// What follows from the Spec is not written, so it must be what the Spec says: a GGUF file may have
+// frequencies of its own.
+void require_own_values(const Parameters& parameters, const Inventory& inventory) {
+  for (const auto& [name, parameter] : parameters) {
+    if (parameter.shared || !parameter.fixed) continue;
+    const auto found = inventory.by_name.at(name)->value.detach().to(at::kDouble);
+    const auto said = tensor_of(parameter.fixed()).to(at::kDouble);
+    if (!at::allclose(found, said, 1e-5))
+      fail(
+          "export: '{}' has values that no config can say (its first is {:.6g}, and the model's options give "
+          "{:.6g})",
+          name, found.flatten()[0].item<double>(), said.flatten()[0].item<double>());
+  }
+}
+
 Json with_dtype(Json config, const TensorMap& tensors) {
   for (const auto& [name, tensor] : tensors)
     if (tensor.is_floating_point()) {
@@ -160,11 +177,14 @@ Json with_dtype(Json config, const TensorMap& tensors) {
 
 }  // namespace
 
-void export_hugging_face(const Inventory& inventory, const fs::path& from, const fs::path& folder,
+void export_hugging_face(const std::shared_ptr<Model>& model, const fs::path& from, const fs::path& folder,
                          const HuggingFaceExport& options) {
+  const auto arranged = with_rotary_layout(model, Pairs::halves);  // as every family has them
+  const auto& inventory = arranged->inventory();
   require_dense(inventory);
   auto [name, config] = find_config(inventory, options.family);
   const auto parameters = parameters_of(inventory);
+  require_own_values(parameters, inventory);
   WeightRules rules(parameters);
   Registry<Family>::make(name)->rules(rules);
   auto tensors = tensors_of(export_weights(rules, values_of(inventory)));

@@ -3,8 +3,8 @@
 #pragma once
 #include <filesystem>
 
-#include "formwork/core/build.h"
 #include "formwork/interop/safetensors.h"
+#include "formwork/models/model_io.h"
 
 namespace formwork {
 
@@ -16,7 +16,7 @@ struct HuggingFaceExport {
   std::string family;
   std::optional<at::ScalarType> dtype;
 };
-void export_hugging_face(const Inventory& inventory, const std::filesystem::path& from,
+void export_hugging_face(const std::shared_ptr<Model>& model, const std::filesystem::path& from,
                          const std::filesystem::path& folder, const HuggingFaceExport& options = {});
 
 }  // namespace formwork

@@ -11,7 +11,10 @@ Stack::Stack(Build build, const std::vector<PartSpec>& layers, const PartSpec& n
     child.in = child.out = out_;
     layers_.push_back(Registry<Wiring>::make(child, layers[i]));
     out_ = layers_.back()->out();
-    for (auto& step : layers_.back()->steps()) steps_.push_back(step);
+    for (auto& step : layers_.back()->steps()) {
+      steps_.push_back(step);
+      build.inventory().steps[step.name] = step.layer;
+    }
   }
   if (build.causal)
     for (const auto& step : steps_)

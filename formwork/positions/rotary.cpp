@@ -121,10 +121,8 @@ class RotaryPosition final : public Position {
   }
 
   void restrict_axis(Build& build) const {
-    build.restrict_to_pairs(build.in, pairing_.halves ? Pairs::halves : Pairs::neighbours,
+    build.restrict_to_pairs(build.in, pairing_.halves ? Pairs::halves : Pairs::neighbours, turned_,
                             "channels turn in pairs");
-    if (turned_ < build.in.size)
-      build.restrict(build.in, Group::none, "only the first channels of a head turn");
     if (scaling_->stretches())
       build.restrict(build.in, Group::none,
                      "frequencies change with the position by their place in the head");

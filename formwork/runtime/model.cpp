@@ -10,14 +10,18 @@ namespace {
 DecoderOptions decoder_options(const Spec& spec, const Scope& root) {
   const PartSpec chosen = root.resolve(spec.model);
   if (chosen.type != "decoder") refuse("", "model", chosen.type, {"decoder"});
-  if (!spec.attach.empty())
-    fail("attach: the part on '{}' has no runtime form", spec.attach.items().begin().key());
+  if (!spec.attach.empty() && !root.others())
+    refuse_form("attach", "the part on '{}'", spec.attach.items().begin().key());
   return parse_options<DecoderOptions>(chosen.options, "model");
 }
 
 }  // namespace
 
-Model::Model(const Spec& spec, const RawMap& tensors) { build({spec, tensors, kept_}); }
+Model::Model(const Spec& spec, const RawMap& tensors, const OtherSteps* others) {
+  Source source{spec, tensors, kept_};
+  source.others = others;
+  build(std::move(source));
+}
 
 Parameters Model::parameters(const Spec& spec) {
   Parameters asked;

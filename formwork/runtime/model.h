@@ -15,7 +15,9 @@ class Model {
  public:
   // Throws Error that names the path and the part where one has no runtime form, and where tensors do not
   // fit.
-  Model(const Spec& spec, const RawMap& tensors);
+  //
+  // With `others`, which must outlive the model, parts of layers without a runtime form are run by them.
+  Model(const Spec& spec, const RawMap& tensors, const OtherSteps* others = nullptr);
 
   // The tensors that a model of this Spec wants, as its parts ask for them. Throws as the constructor does.
   static Parameters parameters(const Spec& spec);

@@ -8,8 +8,8 @@ namespace formwork::runtime {
 
 void refuse(const std::string& path, const std::string& noun, const std::string& name,
             const std::vector<std::string>& known) {
-  fail("{}{} '{}' has no runtime form; those that have: {}", path.empty() ? "" : path + ": ", noun, name,
-       fmt::join(known, ", "));
+  throw NoRuntimeForm(fmt::format("{}{} '{}' has no runtime form; those that have: {}",
+                                  path.empty() ? "" : path + ": ", noun, name, fmt::join(known, ", ")));
 }
 
 std::string Scope::name(const std::string& suffix) const {

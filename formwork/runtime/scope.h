@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "formwork/core/axis.h"
+#include "formwork/core/error.h"
 #include "formwork/core/raw.h"
 #include "formwork/core/spec.h"
 #include "formwork/interop/parameters.h"
@@ -14,7 +15,7 @@
 namespace formwork::runtime {
 
 class LinearMap;
-
+class OtherSteps;
 class Zeros;
 
 // What a model keeps beside the tensors that it is given: those in another type, and those put together.
@@ -31,6 +32,7 @@ struct Source {
   Kept& kept;
   Parameters* asked = nullptr;
   Zeros* zeros = nullptr;
+  const OtherSteps* others = nullptr;  // null: what has no runtime form is refused
   std::map<std::string, int64_t> axes = {};
 };
 
@@ -57,6 +59,7 @@ class Scope {
   const std::string& path() const { return path_; }
   std::string name(const std::string& suffix) const;
   const Spec& spec() const { return source_->spec; }
+  const OtherSteps* others() const { return source_->others; }
 
   PartSpec resolve(const PartSpec& spec) const;
   Axis axis(const std::string& suffix, int64_t size) const { return global_axis(name(suffix), size); }
@@ -86,6 +89,19 @@ class Scope {
   std::string path_;
 };
 
+// A part, or an option of it, that the runtime cannot run.
+class NoRuntimeForm : public Error {
+ public:
+  using Error::Error;
+};
+
+// "<path>: <what> has no runtime form".
+template <class... Args>
+[[noreturn]] void refuse_form(const std::string& path, fmt::format_string<Args...> what, Args&&... args) {
+  throw NoRuntimeForm(
+      fmt::format("{}: {} has no runtime form", path, fmt::format(what, std::forward<Args>(args)...)));
+}
+// The same of a part whose name is none of those `known`.
 [[noreturn]] void refuse(const std::string& path, const std::string& noun, const std::string& name,
                          const std::vector<std::string>& known);
 

@@ -116,13 +116,8 @@ void Edit::for_each_carrier(const std::string& axis, const Change& change) {
   changed_ = true;
 }
 
-void Edit::select(const std::string& axis, const Tensor& index) {
-  const int64_t size = axis_size(axis);
-  const bool paired = model_->inventory().axes.at(axis).group == Group::rotary_pairs;
-  if (!paired) require(axis, Group::permute, "cut or permuted");
-  if (index.numel() && (index.min().item<int64_t>() < 0 || index.max().item<int64_t>() >= size))
-    fail("axis '{}': an index is outside its size of {}", axis, size);
-  if (paired) require_pairs(axis, index);
+// Entries `index` of an axis, whatever it allows.
+void Edit::reorder(const std::string& axis, const Tensor& index) {
   const auto size_of = [&](const Axis& factor) {
     return factor.name.empty() ? factor.size : sizes_.at(factor.name);
   };
@@ -130,10 +125,32 @@ void Edit::select(const std::string& axis, const Tensor& index) {
     if (axes.grain == 1)
       return change_axis(tensor, dim, axes, axis, size_of,
                          [&](const Tensor& part, int64_t d) { return part.index_select(d, index); });
-    return tensor.index_select(dim, moved_groups(axis, size, axes, index));
+    return tensor.index_select(dim, moved_groups(axis, axis_size(axis), axes, index));
   });
+}
+
+void Edit::select(const std::string& axis, const Tensor& index) {
+  const int64_t size = axis_size(axis);
+  const bool paired = model_->inventory().axes.at(axis).group == Group::rotary_pairs;
+  if (!paired) require(axis, Group::permute, "cut or permuted");
+  if (index.numel() && (index.min().item<int64_t>() < 0 || index.max().item<int64_t>() >= size))
+    fail("axis '{}': an index is outside its size of {}", axis, size);
+  if (paired) require_pairs(axis, index);
+  reorder(axis, index);
   sizes_[axis] = index.numel();
   spec_.axes[axis] = index.numel();
+}
+
+void Edit::arrange_pairs(Pairs pairs) {
+  for (const auto& [axis, info] : model_->inventory().axes) {
+    if (info.turned == 0 || info.pairs == pairs) continue;
+    if (sizes_.at(axis) != info.size) fail("axis '{}' was cut: finish that first", axis);
+    auto index = at::arange(info.size, at::kLong);
+    const auto turned = index.narrow(0, 0, info.turned).clone();
+    index.narrow(0, 0, info.turned)
+        .copy_((pairs == Pairs::halves ? turned.view({-1, 2}) : turned.view({2, -1})).t().flatten());
+    reorder(axis, index);
+  }
 }
 
 void Edit::grow(const std::string& axis, int64_t count, uint64_t seed) {

@@ -25,6 +25,9 @@ class Edit {
   // Keeps the entries `index` [n] int64 of an axis, in that order (a permutation when n is its size). Of an
   // axis of rotary pairs, whole pairs that stay pairs.
   void select(const std::string& axis, const Tensor& index);
+  // Puts the rotary pairs of every axis (i, i + n / 2) or (2 i, 2 i + 1) apart. The positions that turn them
+  // are the caller's to change.
+  void arrange_pairs(Pairs pairs);
   // Appends `count` entries to an axis, as its parameters start (their initialization, a stream of `seed`).
   // Each parameter must carry the axis as a whole dimension.
   void grow(const std::string& axis, int64_t count, uint64_t seed);
@@ -60,6 +63,7 @@ class Edit {
  private:
   using Change = std::function<Tensor(const Tensor& tensor, int64_t dim, const Dim& axes)>;
   void for_each_carrier(const std::string& axis, const Change& change);
+  void reorder(const std::string& axis, const Tensor& index);
   void require(const std::string& axis, Group group, const char* operation) const;
   void copy_map(const std::string& from, const std::string& to);
   void require_pairs(const std::string& axis, const Tensor& index) const;

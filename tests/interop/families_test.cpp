@@ -108,7 +108,7 @@ class Export : public testing::Test {
   Json exported(const std::string& model, const HuggingFaceExport& options = {}) {
     const auto spec = Spec::from_json({{"formwork", 1}, {"model", Json::parse(model)}}, "test");
     const auto built = build_model(spec, 5);
-    export_hugging_face(built->inventory(), "nowhere", folder_.path() / "out", options);
+    export_hugging_face(built, "nowhere", folder_.path() / "out", options);
     return Json::parse(read_file(folder_.path() / "out" / "config.json"));
   }
   std::string refusal(const std::string& model, const HuggingFaceExport& options = {}) {
@@ -163,7 +163,7 @@ TEST_F(Export, MapsThatAreNamedDenseAreNoObstacle) {
        {"linear", {{"layers.0.mixer.qkv", "dense"}, {"layers.0.mixer.out", {{"type", "dense"}}}}}},
       "test");
   const auto write = [&] {
-    export_hugging_face(build_model(spec, 5)->inventory(), "nowhere", folder_.path() / "out", {});
+    export_hugging_face(build_model(spec, 5), "nowhere", folder_.path() / "out", {});
   };
   write();
   EXPECT_EQ(Json::parse(read_file(folder_.path() / "out" / "config.json"))["model_type"], "llama");

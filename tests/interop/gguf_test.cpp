@@ -3,6 +3,7 @@
 
 #include "formwork/interop/gguf_export.h"
 #include "formwork/interop/gguf_file.h"
+#include "formwork/interop/hugging_face.h"
 #include "formwork/interop/raw_tensor.h"
 #include "formwork/models/model_io.h"
 #include "interop/gguf_models.h"
@@ -26,7 +27,7 @@ TEST(Gguf, ReadsBackEveryArchitecture) {
     SCOPED_TRACE(name);
     const auto model = random_model(spec);
     const auto path = folder / "model.gguf";
-    EXPECT_TRUE(export_gguf(model->inventory(), path).empty());
+    EXPECT_TRUE(export_gguf(model, path).empty());
     const auto architecture = GgufFile(path).text("general.architecture");
     EXPECT_EQ(architecture, name.substr(0, name.find('/')));
     const auto again = load_model(path.string());
@@ -43,7 +44,7 @@ TEST(Gguf, KeepsWhatEveryTypeKeeps) {
   const std::map<std::string, double> most = {{"f32", 1e-5}, {"f16", 2e-3}, {"bf16", 2e-2}, {"q8_0", 5e-2},
                                               {"q4_0", 0.6}, {"q4_1", 0.6}, {"q6_k", 0.1}};
   for (const auto& [type, bound] : most) {
-    export_gguf(model->inventory(), folder / "model.gguf", type);
+    export_gguf(model, folder / "model.gguf", type);
     EXPECT_LT(relative_gap(logits(*load_model((folder / "model.gguf").string())), wanted), bound) << type;
   }
 }
@@ -52,7 +53,7 @@ TEST(Gguf, SaysWhatStandsInForAType) {
   const TemporaryFolder folder;
   const auto model = random_model(gguf_specs().at("llama"));
   const auto path = folder / "model.gguf";
-  const auto notes = export_gguf(model->inventory(), path, "q4_k");
+  const auto notes = export_gguf(model, path, "q4_k");
   ASSERT_FALSE(notes.empty());
   const GgufFile file(path);
   EXPECT_EQ(std::string(file.info("blk.0.attn_q.weight").type->name), "q4_1");
@@ -63,9 +64,9 @@ TEST(Gguf, SaysWhatStandsInForAType) {
 TEST(Gguf, WritesBlocksAsItReadThem) {
   const TemporaryFolder folder;
   for (const char* type : {"f16", "q8_0", "q4_1"}) {
-    export_gguf(random_model(gguf_specs().at("llama/tied"))->inventory(), folder / "a.gguf", type);
+    export_gguf(random_model(gguf_specs().at("llama/tied")), folder / "a.gguf", type);
     const auto model = load_model((folder / "a.gguf").string());
-    export_gguf(model->inventory(), folder / "b.gguf");
+    export_gguf(model, folder / "b.gguf");
     const GgufFile a(folder / "a.gguf"), b(folder / "b.gguf");
     ASSERT_EQ(a.header().tensors.size(), b.header().tensors.size());
     for (const auto& [name, tensor] : a.header().tensors) {
@@ -80,7 +81,7 @@ TEST(Gguf, WritesBlocksAsItReadThem) {
 
 TEST(Gguf, ReadsBlocksWhereTheFileHasThem) {
   const TemporaryFolder folder;
-  export_gguf(random_model(gguf_specs().at("llama"))->inventory(), folder / "a.gguf", "q4_1");
+  export_gguf(random_model(gguf_specs().at("llama")), folder / "a.gguf", "q4_1");
   const auto model = load_model((folder / "a.gguf").string());
   int64_t views = 0;
   for (const auto& param : model->inventory().params)
@@ -93,13 +94,41 @@ TEST(Gguf, ReadsBlocksWhereTheFileHasThem) {
   EXPECT_EQ(views, 2 + 2 * 7);
 }
 
+// A file's rotary pairs are neighbours, those of every family of transformers half a head apart.
+TEST(Gguf, BecomesAFolderOfTransformers) {
+  const TemporaryFolder folder;
+  for (const char* name : {"llama", "llama/tied", "qwen2"}) {
+    SCOPED_TRACE(name);
+    export_gguf(random_model(gguf_specs().at(name)), folder / "model.gguf");
+    const auto model = load_model((folder / "model.gguf").string());
+    export_hugging_face(model, folder / "model.gguf", folder / "folder");
+    const auto again = load_model((folder / "folder").string());
+    EXPECT_LT((logits(*again) - logits(*model)).abs().max().item<double>(), 2e-5);
+  }
+}
+
+TEST(Gguf, WithFrequenciesOfItsOwnBecomesNoFolder) {
+  const TemporaryFolder folder;
+  export_gguf(random_model(gguf_specs().at("llama/scaled")), folder / "model.gguf");
+  const auto model = load_model((folder / "model.gguf").string());
+  try {
+    export_hugging_face(model, folder / "model.gguf", folder / "folder");
+    FAIL() << "was exported";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("inverse_frequency' has values that no config can say"),
+              std::string::npos)
+        << error.what();
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "folder"));
+}
+
 TEST(Gguf, RefusesWhatNoArchitectureExpresses) {
   const TemporaryFolder folder;
   Json spec = gguf_specs().at("llama");
   spec["model"]["layers"]["pattern"][0]["mixer"]["position"] = "alibi";
   const auto refused = [&](const Json& spec) {
     try {
-      export_gguf(random_model(spec)->inventory(), folder / "x.gguf");
+      export_gguf(random_model(spec), folder / "x.gguf");
     } catch (const Error& error) {
       return std::string(error.what());
     }

@@ -36,7 +36,7 @@ TEST(GgufInTheRuntime, EveryArchitectureComputesWhatWasWritten) {
   for (const auto& [name, spec] : gguf_specs()) {
     SCOPED_TRACE(name);
     const auto model = random_model(spec);
-    export_gguf(model->inventory(), folder / "model.gguf");
+    export_gguf(model, folder / "model.gguf");
     const auto wanted = plain_logits(*model, ids);
     EXPECT_LT(gap(logits_of_file(folder / "model.gguf", ids), wanted), 2e-5);
     EXPECT_GT(wanted.abs().max().item<double>(), 0.05);
@@ -48,7 +48,7 @@ TEST(GgufInTheRuntime, BlocksAreThoseOfTheFullProgram) {
   const auto ids = some_ids(13, 0, 48);
   const auto path = folder / "model.gguf";
   for (const char* type : {"f16", "bf16", "q8_0", "q4_1", "q6_k"}) {
-    export_gguf(random_model(gguf_specs().at("llama/tied"))->inventory(), path, type);
+    export_gguf(random_model(gguf_specs().at("llama/tied")), path, type);
     const auto model = load_model(path.string());
     EXPECT_LT(gap(logits_of_file(path, ids), plain_logits(*model, ids)), 2e-2) << type;
   }
@@ -79,7 +79,7 @@ void rewrite(const std::filesystem::path& from, const std::filesystem::path& to,
 
 class BrokenGguf : public testing::Test {
  protected:
-  BrokenGguf() { export_gguf(random_model(gguf_specs().at("llama"))->inventory(), good_); }
+  BrokenGguf() { export_gguf(random_model(gguf_specs().at("llama")), good_); }
   TemporaryFolder folder_;
   std::filesystem::path good_ = folder_ / "good.gguf", bad_ = folder_ / "bad.gguf";
 };
@@ -139,7 +139,7 @@ TEST(HuggingFaceInTheRuntime, EveryFamilyComputesWhatWasWritten) {
     const auto model = random_model(spec);
     HuggingFaceExport options;
     options.family = name;
-    export_hugging_face(model->inventory(), "nowhere", folder.path(), options);
+    export_hugging_face(model, "nowhere", folder.path(), options);
     const auto wanted = plain_logits(*model, ids);
     EXPECT_LT(gap(logits_of_file(folder.path(), ids), wanted), 2e-5);
     EXPECT_GT(wanted.abs().max().item<double>(), 0.05);
@@ -150,7 +150,7 @@ TEST(HuggingFaceInTheRuntime, EveryFamilyComputesWhatWasWritten) {
 class LlamaFolder : public testing::Test {
  protected:
   LlamaFolder() : model_(random_model(family_specs().at("llama"))) {
-    export_hugging_face(model_->inventory(), "nowhere", folder_.path());
+    export_hugging_face(model_, "nowhere", folder_.path());
     tensors_ = read_safetensors(weights());
   }
   std::filesystem::path weights() const { return folder_ / "model.safetensors"; }

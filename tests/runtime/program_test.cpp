@@ -76,7 +76,7 @@ TEST_F(Program, ReadsTheTokenizerOfAGgufFile) {
   auto spec = small_spec(kMixer, 256);
   spec["meta"] = {{"tokenizer", Json::parse(byte_tokenizer()->to_json().dump())}};
   const auto gguf = (folder_ / "model.gguf").string();
-  export_gguf(noisy_float(spec)->inventory(), gguf);
+  export_gguf(noisy_float(spec), gguf);
   const auto made = output_of({"generate", gguf, "--prompt", "abc", "--tokens", "40"});
   const auto result = run_beside("formwork-run", {gguf, "--prompt", "abc", "--tokens", "40"});
   EXPECT_EQ(result.exit_code, 0) << result.error;

@@ -59,10 +59,9 @@ class Int8Map final : public LinearMap {
   void require_supported(const Options& options) const {
     const auto scheme = options.chosen_scheme();
     if (scheme.zero_point || scheme.shared_input)
-      fail("{}: 'int8' with scheme '{}' has no runtime form; 'vector' and 'absmax-row' have", path(),
-           options.scheme);
-    if (options.outlier_pool) fail("{}: 'int8' with an outlier_pool has no runtime form", path());
-    if (options.has_fp16_weights) fail("{}: 'int8' with has_fp16_weights has no runtime form", path());
+      refuse_form(path(), "scheme '{}' of 'int8' (all but 'vector' and 'absmax-row')", options.scheme);
+    if (options.outlier_pool) refuse_form(path(), "'int8' with an outlier_pool");
+    if (options.has_fp16_weights) refuse_form(path(), "'int8' with has_fp16_weights");
   }
   bool is_outlier(float x) const { return threshold_ > 0 && std::isfinite(x) && std::abs(x) >= threshold_; }
 

@@ -44,7 +44,7 @@ class Attention final : public Mixer {
 
 Attention::Attention(Scope& scope, const Options& options) : window_(options.window) {
   if (!options.memory.empty())
-    fail("{}: attention to another stream ('{}') has no runtime form", scope.path(), options.memory);
+    refuse_form(scope.path(), "attention to another stream ('{}')", options.memory);
   const int64_t kv_heads = options.kv_heads ? options.kv_heads : options.heads, width = scope.in.asked();
   if (options.heads % kv_heads)
     fail("{}: {} query heads cannot share {} key-value heads evenly", scope.path(), options.heads, kv_heads);

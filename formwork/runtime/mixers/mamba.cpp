@@ -42,7 +42,7 @@ class Mamba final : public Mixer {
 
 void require_supported(const Scope& scope, const MambaOptions& options) {
   const auto refuse_option = [&](bool set, const char* what) {
-    if (set) fail("{}: 'mamba' with {} has no runtime form", scope.path(), what);
+    if (set) refuse_form(scope.path(), "'mamba' with {}", what);
   };
   refuse_option(options.complex, "complex states");
   refuse_option(!options.selective_b, "a constant input matrix (selective_b: false)");

@@ -56,8 +56,8 @@ class Parallel final : public Wiring {
       fail("{}: parallel wiring joins one token mixer and one channel mixer", scope.path());
     Scope child = scope.at("both");
     if (!child.resolve("both")) return;  // left out by the Spec
-    step_ = std::make_unique<ParallelStep>(child, options);
-    out_ = step_->out();
+    step_ = place_step(
+        child, [&](Scope& own) { return std::make_unique<ParallelStep>(own, options); }, out_);
   }
   std::vector<const Step*> steps() const override {
     return step_ ? std::vector<const Step*>{step_.get()} : std::vector<const Step*>();
@@ -66,7 +66,7 @@ class Parallel final : public Wiring {
 
  private:
   Axis out_;
-  std::unique_ptr<ParallelStep> step_;
+  std::unique_ptr<Step> step_;
 };
 
 FORMWORK_PART(Wiring, Parallel, "parallel", "x + f(norm(x)) + g(norm(x))");

@@ -18,7 +18,7 @@ void ResidualStep::set_body(const Scope& scope, const PartSpec& mixer, const Par
     body_ = Registry<Channel>::make(own, channel);
     return;
   }
-  if (mixer.options.contains("along")) fail("{}: option 'along' has no runtime form", scope.path());
+  if (mixer.options.contains("along")) refuse_form(scope.path(), "option 'along'");
   body_ = Registry<Mixer>::make(own, mixer);
 }
 
@@ -34,6 +34,12 @@ void ResidualStep::shortcut(Pass& pass, Stream& stream) const {
   shortcut_->run(pass, pass.rows, {stream.x, stream.width}, {stream.spare, out_.size});
   std::swap(stream.x, stream.spare);
   stream.width = out_.size;
+}
+
+std::unique_ptr<Step> other_step(const Scope& scope, const std::string& why, Axis& out) {
+  auto placed = scope.others()->step(scope.path(), why);
+  out = scope.global_axis(placed.out.name, placed.out.asked());
+  return std::move(placed.step);
 }
 
 float* ResidualStep::normed(Pass& pass, const Norm& norm, const float* x, int64_t width) {

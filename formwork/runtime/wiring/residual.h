@@ -30,13 +30,34 @@ class ResidualStep : public Step {
   std::unique_ptr<Layer> body_;
 };
 
+// The step that the program has in place of one without a runtime form; `out` becomes the axis of the stream
+// after it.
+std::unique_ptr<Step> other_step(const Scope& scope, const std::string& why, Axis& out);
+
+// The step that `make` builds in a scope of its own, a ResidualStep, or the program's other one.
+template <class Make>
+std::unique_ptr<Step> place_step(const Scope& scope, const Make& make, Axis& out) {
+  const auto* others = scope.others();
+  if (const std::string why = others ? others->why_not(scope.path()) : ""; !why.empty())
+    return other_step(scope, why, out);
+  try {
+    Scope own = scope;
+    auto step = make(own);
+    out = step->out();
+    return step;
+  } catch (const NoRuntimeForm& error) {
+    if (!others) throw;
+    return other_step(scope, error.what(), out);
+  }
+}
+
 // A wiring that makes one step of type S for each of mixer and channel.
 template <class S>
 class ResidualWiring final : public Wiring {
  public:
   struct Options : LayerOptions {};
   ResidualWiring(Scope& scope, const Options& options) : out_(scope.in) {
-    if (options.cross) fail("{}: a second token mixer has no runtime form", scope.at("cross").path());
+    if (options.cross) refuse_form(scope.at("cross").path(), "a second token mixer");
     add(scope, "mixer", options, options.mixer, {});
     add(scope, "channel", options, {}, options.channel);
   }
@@ -53,13 +74,12 @@ class ResidualWiring final : public Wiring {
     Scope child = scope.at(name);
     if (!child.resolve(mixer ? mixer : channel)) return;
     child.in = child.out = out_;
-    auto step = std::make_unique<S>(child, options, mixer, channel);
-    out_ = step->out();
-    steps_.push_back(std::move(step));
+    steps_.push_back(place_step(
+        child, [&](Scope& own) { return std::make_unique<S>(own, options, mixer, channel); }, out_));
   }
 
   Axis out_;
-  std::vector<std::unique_ptr<ResidualStep>> steps_;
+  std::vector<std::unique_ptr<Step>> steps_;
 };
 
 }  // namespace formwork::runtime

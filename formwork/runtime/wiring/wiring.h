@@ -18,6 +18,19 @@ class Step {
   virtual void run(Pass& pass, State* state, Stream& stream) const = 0;
 };
 
+// Steps as another program runs them, for parts that have no runtime form.
+class OtherSteps {
+ public:
+  struct Placed {
+    std::unique_ptr<Step> step;
+    Axis out;  // of the stream after it
+  };
+  virtual ~OtherSteps() = default;
+  // What the runtime's own form of a step would leave out; empty: nothing.
+  virtual std::string why_not(const std::string& path) const = 0;
+  virtual Placed step(const std::string& path, const std::string& why) const = 0;
+};
+
 class Wiring {
  public:
   static const char* kind() { return "runtime wiring"; }
