@@ -32,12 +32,10 @@ std::optional<int64_t> stop_token(const Tokenizer& tokenizer, const std::string&
   return ids[0];
 }
 
-bool has_encoder(const Model& model) { return model.spec().model.type == "encoder_decoder"; }
-
 // An encoder-decoder reads the prompt with its encoder; its decoder begins with a token of its own.
 void set_prompt(DecodeRequest& request, const Model& model, const std::vector<int64_t>& ids) {
   request.prompt = at::tensor(ids, at::kLong).unsqueeze(0);
-  if (!has_encoder(model)) return;
+  if (!model.reads_source()) return;
   const Json start =
       model.spec().meta.value(Json::json_pointer("/hugging_face/config/decoder_start_token_id"), Json());
   if (!start.is_number_integer())
@@ -50,7 +48,7 @@ void set_prompt(DecodeRequest& request, const Model& model, const std::vector<in
 // prompt.
 std::vector<int64_t> prompt_ids(const Arguments& arguments, const Model& model, const Tokenizer* tokenizer) {
   if (!tokenizer) return arguments.ids;
-  auto ids = has_encoder(model) ? tokenizer->encode_for_model(arguments.prompt).ids
+  auto ids = model.reads_source() ? tokenizer->encode_for_model(arguments.prompt).ids
                                 : tokenizer->encode(arguments.prompt);
   if (ids.empty()) fail("generate: the prompt has no tokens");
   return ids;
@@ -91,7 +89,7 @@ void run(const CLI::App& command, const Arguments& arguments) {
     row["settings"] = settings_in_force(arguments, strategy->draws(), why_plain);
     fmt::print("{}\n", Json::array({row}).dump(2, ' ', false, Json::error_handler_t::replace));
   } else if (tokenizer) {
-    fmt::print("{}{}\n", has_encoder(*model) ? "" : arguments.prompt, row["text"].get<std::string>());
+    fmt::print("{}{}\n", model->reads_source() ? "" : arguments.prompt, row["text"].get<std::string>());
   } else {
     fmt::print("{}\n", fmt::join(made.tokens, " "));
   }

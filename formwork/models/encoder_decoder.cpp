@@ -84,6 +84,7 @@ class EncoderDecoder final : public Model {
     return names;
   }
 
+  bool reads_source() const override { return true; }
   // The encoder runs once, over input_ids and attention_mask.
   ModelState make_state(Context& ctx, const Record& in, const StateOptions& options) override {
     check_fields(in, {"input_ids", "attention_mask", "position_ids"});

@@ -36,6 +36,8 @@ class Model : public Part {
   virtual void finish(Context& ctx, const Streams& streams, Record& out) = 0;
   virtual std::vector<std::string> segments() const = 0;  // their names
 
+  // Whether make_state reads a source (an encoder's input) beside the tokens that are appended.
+  virtual bool reads_source() const { return false; }
   // Token by token; refused by models that have no causal order.
   virtual ModelState make_state(Context& ctx, const Record& in, const StateOptions& options);
   virtual Record append(Context& ctx, const Record& in, ModelState& state);
