@@ -7,11 +7,11 @@ ifneq ($(LIBTORCH),)
 endif
 export LIBTORCH JOBS
 
-.PHONY: help demo test build setup install bench-versus asan fuzz format tidy clean
+.PHONY: help demo test build program setup install bench-versus asan fuzz format tidy clean
 help:
 	@echo "make demo          compress SmolLM2 by every method, compare the results in one page"
 	@echo "make test          build, and run all tests"
-	@echo "make build         build only; the program is build/release/formwork"
+	@echo "make program       build build/release/formwork and formwork-run; make build builds tests and benchmarks too"
 	@echo "make install       install under PREFIX ($(PREFIX)): program, library, headers, CMake package"
 	@echo "make bench-versus  measure against PyTorch, llama.cpp, CTranslate2 and write docs/performance.md"
 	@echo "make asan          build with address and undefined-behaviour sanitizers, and run the tests"
@@ -24,13 +24,17 @@ setup:
 build: setup
 	@tools/build.sh release
 
-demo: build
+# What ships, without tests and benchmarks: two thirds of the time.
+program: setup
+	@tools/build.sh release formwork formwork-run
+
+demo: program
 	@tools/demo.sh
 
 test: build
 	@tools/test.sh release
 
-install: build
+install: program
 	@cmake --install build/release --prefix "$(abspath $(PREFIX))"
 
 # Compares with PyTorch itself and with transformers, so the torch wheel is needed even where LIBTORCH is set.
