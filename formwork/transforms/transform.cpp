@@ -43,11 +43,13 @@ Calibration at_most(const Calibration& data, int64_t sequences, int64_t length) 
 
 void Moments::add(const Tensor& x, bool with_outer) {
   const auto wide = x.to(at::kDouble);
-  const auto plus = [](Tensor& total, const Tensor& part) { total = total.defined() ? total + part : part; };
+  const auto plus = [](Tensor& total, const Tensor& part) { total.defined() ? total.add_(part) : total = part; };
   count += wide.size(0);
   plus(sum, wide.sum(0));
   plus(squares, wide.square().sum(0));
-  if (with_outer) plus(outer, wide.t().matmul(wide));
+  if (!with_outer) return;
+  if (!outer.defined()) outer = at::zeros({wide.size(1), wide.size(1)}, wide.options());
+  outer.addmm_(wide.t(), wide);
 }
 
 void require_finite(const TapEvent& event, const Tensor& x, size_t batch) {

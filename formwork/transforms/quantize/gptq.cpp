@@ -7,11 +7,89 @@
 // Every map's inputs are those of the unquantized model. Where greedy rounding leaves a row worse than
 // rounding to the nearest, the row keeps the nearest codes, so the error on the data never exceeds that of
 // int4_rtn.
+#include <ATen/Parallel.h>
+
+#include <cmath>
+
 #include "formwork/linear/quantized/int4.h"
 #include "formwork/transforms/transform.h"
 
 namespace formwork {
 namespace {
+
+// U of H^-1 = U^T U, with inputs that were always zero taken out of play.
+Tensor inverse_factor(Tensor hessian, double damping) {
+  const auto diagonal = hessian.diagonal();
+  const auto dead = at::where(diagonal == 0, at::ones_like(diagonal), at::zeros_like(diagonal));
+  const auto damp = damping * diagonal.mean();
+  const auto damped = hessian + at::diag(dead + damp);
+  return at::linalg_cholesky(at::cholesky_inverse(at::linalg_cholesky(damped)), /*upper=*/true);
+}
+
+// What the inputs of a map say about the order of its columns and the price of rounding each.
+struct Columns {
+  Tensor order;   // [in] int64: the column that is rounded i-th
+  Tensor factor;  // U, in that order
+};
+
+Columns columns_of(const Tensor& hessian, bool by_size, double damping) {
+  Columns columns;
+  columns.order = by_size ? hessian.diagonal().argsort(/*stable=*/true, 0, true)
+                          : at::arange(hessian.size(0), at::TensorOptions(at::kLong));
+  const auto& order = columns.order;
+  columns.factor =
+      inverse_factor(hessian.index_select(0, order).index_select(1, order), damping).contiguous();
+  return columns;
+}
+
+// The matrix on its way: its columns in their order, and how far each was off when it was rounded.
+struct Rounding {
+  Tensor w;       // [out, in] double
+  Tensor errors;  // [out, block] double
+  Int4Matrix made;
+};
+
+// Rounds columns [from, to) of the block that begins at `first` and ends at `last`, row by row; what each
+// column was off by is made good in the rest of the block.
+void round_columns(Rounding& state, const Columns& columns, int64_t first, int64_t from, int64_t to,
+                   int64_t last) {
+  const int64_t in = state.w.size(1), block = state.errors.size(1), groups = state.made.grid.scale.size(1);
+  double *w = state.w.mutable_data_ptr<double>(), *errors = state.errors.mutable_data_ptr<double>();
+  uint8_t* codes = state.made.codes.mutable_data_ptr<uint8_t>();
+  const double* u = columns.factor.const_data_ptr<double>();
+  const int64_t* order = columns.order.const_data_ptr<int64_t>();
+  const float *scales = state.made.grid.scale.const_data_ptr<float>(),
+              *zeros = state.made.grid.zero.const_data_ptr<float>();
+  at::parallel_for(0, state.w.size(0), 16, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      double* row = w + r * in;
+      for (int64_t i = from; i < to; ++i) {
+        const int64_t g = r * groups + order[i] / state.made.group;
+        const float scale = scales[g], zero = zeros[g];
+        const float code = std::clamp(std::nearbyint(static_cast<float>(row[i]) / scale) + zero, 0.0F, 15.0F);
+        const double error = (row[i] - static_cast<double>((code - zero) * scale)) / u[i * in + i];
+        for (int64_t j = i; j < last; ++j) row[j] -= error * u[i * in + j];
+        codes[r * in + order[i]] = static_cast<uint8_t>(code);
+        errors[r * block + i - first] = error;
+      }
+    }
+  });
+}
+
+// The grid of the group that begins at column i, for the weights as they are now. Columns past the block
+// still owe its errors.
+void set_grid(Rounding& state, const Columns& columns, int64_t first, int64_t i, int64_t last,
+              bool symmetric) {
+  const int64_t width = std::min(state.made.group, state.w.size(1) - i);
+  auto now = state.w.narrow(1, i, width).clone();
+  if (const int64_t late = i + width - last; late > 0 && i > first)
+    now.narrow(1, width - late, late)
+        .sub_(state.errors.narrow(1, 0, i - first)
+                  .matmul(columns.factor.narrow(0, first, i - first).narrow(1, last, late)));
+  const auto grid = int4_grid(now, symmetric);
+  state.made.grid.scale.select(1, i / state.made.group).copy_(grid.scale);
+  state.made.grid.zero.select(1, i / state.made.group).copy_(grid.zero);
+}
 
 class Gptq final : public Transform {
  public:
@@ -36,63 +114,39 @@ class Gptq final : public Transform {
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration& data) override;
 
  private:
-  Int4Matrix greedy_codes(const Tensor& weight, const Tensor& hessian) const;
-  Replacement quantize(LinearMap& map, const Moments& moments) const;
+  Int4Matrix greedy_codes(const Tensor& weight, const Columns& columns) const;
+  Replacement quantize(LinearMap& map, const Moments& moments, const Columns& columns) const;
   Options options_;
 };
 
-// U of H^-1 = U^T U, with inputs that were always zero taken out of play.
-Tensor inverse_factor(Tensor hessian, double damping) {
-  const auto diagonal = hessian.diagonal();
-  const auto dead = at::where(diagonal == 0, at::ones_like(diagonal), at::zeros_like(diagonal));
-  const auto damp = damping * diagonal.mean();
-  const auto damped = hessian + at::diag(dead + damp);
-  return at::linalg_cholesky(at::cholesky_inverse(at::linalg_cholesky(damped)), /*upper=*/true);
-}
-
-Int4Matrix Gptq::greedy_codes(const Tensor& weight, const Tensor& hessian) const {
-  const int64_t in = weight.size(1), group = options_.group;
-  const auto order = options_.act_order ? hessian.diagonal().argsort(/*stable=*/true, 0, true)
-                                        : at::arange(in, at::TensorOptions(at::kLong));
-  const auto u = inverse_factor(hessian.index_select(0, order).index_select(1, order), options_.damping);
-  auto w = weight.to(at::kDouble).index_select(1, order).contiguous();
-  auto made = int4_round(weight, group,
-                         options_.symmetric);  // the grids of act_order, which visits groups out of turn
-  const int64_t* column_of = order.const_data_ptr<int64_t>();
-  for (int64_t first = 0; first < in; first += options_.block) {
-    const int64_t last = std::min(in, first + options_.block);
-    auto errors = at::zeros({w.size(0), last - first}, w.options());
-    for (int64_t i = first; i < last; ++i) {
-      const int64_t column = column_of[i], g = column / group;
-      if (!options_.act_order && i % group == 0) {
-        // Columns past the block still owe this block's errors.
-        const int64_t width = std::min(group, in - i);
-        auto now = w.narrow(1, i, width).clone();
-        if (const int64_t late = i + width - last; late > 0 && i > first)
-          now.narrow(1, width - late, late)
-              .sub_(
-                  errors.narrow(1, 0, i - first).matmul(u.narrow(0, first, i - first).narrow(1, last, late)));
-        const auto grid = int4_grid(now, options_.symmetric);
-        made.grid.scale.select(1, g).copy_(grid.scale);
-        made.grid.zero.select(1, g).copy_(grid.zero);
-      }
-      const Int4Grid grid{made.grid.scale.select(1, g), made.grid.zero.select(1, g)};
-      const auto codes = int4_codes(w.narrow(1, i, 1).to(at::kFloat), grid);
-      made.codes.narrow(1, column, 1).copy_(codes);
-      const auto error = (w.narrow(1, i, 1) - int4_value(codes, grid)) / u[i][i];
-      w.narrow(1, i, last - i).sub_(error.matmul(u.narrow(0, i, 1).narrow(1, i, last - i)));
-      errors.narrow(1, i - first, 1).copy_(error);
+Int4Matrix Gptq::greedy_codes(const Tensor& weight, const Columns& columns) const {
+  const int64_t in = weight.size(1), group = options_.group, block = std::min(options_.block, in);
+  Rounding state;
+  state.w = weight.to(at::kDouble).index_select(1, columns.order).contiguous();
+  state.errors = at::empty({weight.size(0), block}, state.w.options());
+  state.made = int4_round(weight, group,
+                          options_.symmetric);  // the grids of act_order, which visits groups out of turn
+  state.made.codes = state.made.codes.contiguous();
+  state.made.grid.scale = state.made.grid.scale.contiguous(),
+  state.made.grid.zero = state.made.grid.zero.contiguous();
+  for (int64_t first = 0; first < in; first += block) {
+    const int64_t last = std::min(in, first + block);
+    for (int64_t i = first, next; i < last; i = next) {
+      next = options_.act_order ? last : std::min(last, (i / group + 1) * group);
+      if (!options_.act_order && i % group == 0) set_grid(state, columns, first, i, last, options_.symmetric);
+      round_columns(state, columns, first, i, next, last);
     }
     if (last < in)
-      w.narrow(1, last, in - last)
-          .sub_(errors.matmul(u.narrow(0, first, last - first).narrow(1, last, in - last)));
+      state.w.narrow(1, last, in - last)
+          .sub_(state.errors.narrow(1, 0, last - first)
+                    .matmul(columns.factor.narrow(0, first, last - first).narrow(1, last, in - last)));
   }
-  return made;
+  return state.made;
 }
 
-Replacement Gptq::quantize(LinearMap& map, const Moments& moments) const {
+Replacement Gptq::quantize(LinearMap& map, const Moments& moments, const Columns& columns) const {
   const auto weight = finite_weight(map);
-  auto made = greedy_codes(weight, moments.outer);
+  auto made = greedy_codes(weight, columns);
   const auto nearest = int4_round(weight, options_.group, options_.symmetric);
   const auto row_error = [&](const Int4Matrix& matrix) {
     const auto d = (weight - matrix.value()).to(at::kDouble);
@@ -115,10 +169,16 @@ Replacement Gptq::quantize(LinearMap& map, const Moments& moments) const {
 
 TransformResult Gptq::apply(const std::shared_ptr<Model>& model, const Calibration& data) {
   const auto moments = collect_moments(*model, data, input_taps(block_maps(*model)), /*with_outer=*/true);
+  Columns columns;  // of `tap`: maps that read the same input follow each other
+  Slot tap = -1;
   return replace_block_maps(model, "gptq", options_json(options_), [&](LinearMap& map) {
     const auto found = moments.find(map.input_tap());
-    return found == moments.end() ? Replacement::leave("no calibration token reached it")
-                                  : quantize(map, found->second);
+    if (found == moments.end()) return Replacement::leave("no calibration token reached it");
+    if (tap != found->first) {
+      tap = found->first;
+      columns = columns_of(found->second.outer, options_.act_order, options_.damping);
+    }
+    return quantize(map, found->second, columns);
   });
 }
 
