@@ -43,7 +43,9 @@ Calibration at_most(const Calibration& data, int64_t sequences, int64_t length) 
 
 void Moments::add(const Tensor& x, bool with_outer) {
   const auto wide = x.to(at::kDouble);
-  const auto plus = [](Tensor& total, const Tensor& part) { total.defined() ? total.add_(part) : total = part; };
+  const auto plus = [](Tensor& total, const Tensor& part) {
+    total.defined() ? total.add_(part) : total = part;
+  };
   count += wide.size(0);
   plus(sum, wide.sum(0));
   plus(squares, wide.square().sum(0));

@@ -57,7 +57,7 @@ int64_t size_of(const OutputBasis& basis) { return basis.vectors.defined() ? bas
 MapBases find_bases(Model& model, const Calibration& data, const std::vector<LinearMap*>& maps,
                     const std::string& kind, Json& warnings) {
   MapBases bases;
-  const auto moments = collect(model, data, maps);
+  auto moments = collect(model, data, maps);
   for (auto* map : maps) {
     const auto found = moments.find(map->output_tap());
     if (found == moments.end()) {
@@ -76,6 +76,7 @@ MapBases find_bases(Model& model, const Calibration& data, const std::vector<Lin
     if (map->banks() == 0 && kind != "svd" && made.tokens[0] - 1 < map->out())
       warnings.push_back(fmt::format("'{}': {} calibration tokens for {} outputs bound the rank by {}",
                                      map->path(), made.tokens[0], map->out(), made.tokens[0] - 1));
+    moments.erase(found);  // they are as large as the bases
     if (made.most > 0) bases[map->path()] = std::move(made);
   }
   return bases;

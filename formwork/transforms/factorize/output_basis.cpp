@@ -20,6 +20,27 @@ Tensor spread_around(const Tensor& centre, const Moments& outputs) {
   return outputs.outer / n - cross - cross.t() + at::outer(centre, centre);
 }
 
+struct Eigen {
+  Tensor vectors, values;  // [O, O] and [O], descending
+};
+
+Eigen descending(const Tensor& symmetric) {
+  const auto [values, vectors] = at::linalg_eigh(symmetric);
+  return {vectors.flip({1}), values.flip({0})};
+}
+
+// Of the spread of y - c = W x + (b - c). A tall map's outputs never leave the span of its columns and b - c,
+// so the problem is no larger than that; beyond it there is no energy.
+Eigen principal(const Tensor& spread, const Tensor& weight, const Tensor& shift) {
+  const int64_t out = weight.size(0), inside = weight.size(1) + 1;
+  if (out <= inside) return descending(spread);
+  const auto basis = std::get<0>(at::linalg_qr(at::cat({weight, shift.unsqueeze(1)}, 1), "complete"));
+  const auto span = basis.narrow(1, 0, inside);
+  const auto within = descending(span.t().matmul(spread).matmul(span));
+  return {at::cat({span.matmul(within.vectors), basis.narrow(1, inside, out - inside)}, 1),
+          at::constant_pad_nd(within.values, {0, out - inside})};
+}
+
 }  // namespace
 
 OutputBasis output_basis(const std::string& kind, const Tensor& weight, const Tensor& bias,
@@ -33,8 +54,8 @@ OutputBasis output_basis(const std::string& kind, const Tensor& weight, const Te
     basis.vectors = std::get<0>(at::linalg_svd(weight, /*full_matrices=*/false));
     basis.energy = (basis.vectors * spread.matmul(basis.vectors)).sum(0);
   } else {
-    const auto [values, vectors] = at::linalg_eigh(spread);
-    basis.vectors = vectors.flip({1}), basis.energy = values.flip({0});
+    auto [vectors, values] = principal(spread, weight, bias - basis.centre);
+    basis.vectors = std::move(vectors), basis.energy = std::move(values);
   }
   return basis;
 }
