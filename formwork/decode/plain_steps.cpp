@@ -15,7 +15,7 @@ class SequenceStates final : public runtime::State {
     for (int64_t row = 0; row < rows; ++row) rows_.push_back({layer.make_state(options), {}});
   }
   // Null where each token is treated alone.
-  State* append(int64_t row, int64_t start) {
+  formwork::State* append(int64_t row, int64_t start) {
     auto& entry = rows_.at(static_cast<size_t>(row));
     entry.starts.push_back(start);
     return entry.state.get();
@@ -48,7 +48,7 @@ class SequenceStates final : public runtime::State {
 
  private:
   struct Row {
-    std::unique_ptr<State> state;
+    std::unique_ptr<formwork::State> state;
     std::vector<int64_t> starts;
   };
   const Layer& layer_;

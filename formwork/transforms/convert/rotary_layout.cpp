@@ -24,6 +24,20 @@ void set_layout(Json& json, Pairs pairs) {
   }
 }
 
+// The change; nothing where the model has no other pairs.
+std::optional<Edit> arrange(const Model& model, Pairs pairs) {
+  const auto& axes = model.inventory().axes;
+  const auto differs = [&](const auto& entry) {
+    return entry.second.turned > 0 && entry.second.pairs != pairs;
+  };
+  if (std::none_of(axes.begin(), axes.end(), differs)) return std::nullopt;
+  Edit edit(model);
+  edit.arrange_pairs(pairs);
+  set_layout(edit.spec().model.options, pairs);
+  set_layout(edit.spec().parts, pairs);
+  return edit;
+}
+
 class RotaryLayout final : public Transform {
  public:
   struct Options {
@@ -36,13 +50,12 @@ class RotaryLayout final : public Transform {
   bool reads_data() const override { return false; }
   std::vector<Json> budgets() const override { return {}; }  // it makes nothing smaller
   TransformResult apply(const std::shared_ptr<Model>& model, const Calibration&) override {
-    auto arranged = with_rotary_layout(model, options_.layout == "half" ? Pairs::halves : Pairs::neighbours);
-    if (arranged == model)
+    auto edit = arrange(*model, options_.layout == "half" ? Pairs::halves : Pairs::neighbours);
+    if (!edit)
       throw NothingChanged(
           fmt::format("rotary_layout: the model has no rotary pairs but '{}' ones", options_.layout));
-    Edit edit(*arranged);
-    edit.record("rotary_layout", options_json(options_));
-    return {edit.finish(), Json::object()};
+    edit->record("rotary_layout", options_json(options_));
+    return {edit->finish(), Json::object()};
   }
 
  private:
@@ -54,16 +67,8 @@ FORMWORK_PART(Transform, RotaryLayout, "rotary_layout", "rotary pairs half a hea
 }  // namespace
 
 std::shared_ptr<Model> with_rotary_layout(const std::shared_ptr<Model>& model, Pairs pairs) {
-  const auto& axes = model->inventory().axes;
-  const auto differs = [&](const auto& entry) {
-    return entry.second.turned > 0 && entry.second.pairs != pairs;
-  };
-  if (std::none_of(axes.begin(), axes.end(), differs)) return model;
-  Edit edit(*model);
-  edit.arrange_pairs(pairs);
-  set_layout(edit.spec().model.options, pairs);
-  set_layout(edit.spec().parts, pairs);
-  return edit.finish();
+  auto edit = arrange(*model, pairs);
+  return edit ? edit->finish() : model;
 }
 
 }  // namespace formwork
