@@ -75,7 +75,7 @@ Json node_json(const Node& node) {
 }
 
 Json scored(const std::vector<Node>& nodes, const Tensor& scores, int64_t most) {
-  const auto order = scores.argsort(0, true);
+  const auto order = scores.argsort(/*stable=*/true, 0, true);
   Json list = Json::array();
   for (int64_t i = 0; i < std::min(most, scores.size(0)); ++i) {
     const auto at = order[i].item<int64_t>();

@@ -1,6 +1,7 @@
 #include "formwork/studies/recipes/cdt_exactness.h"
 
 #include "formwork/core/facet.h"
+#include "formwork/core/random.h"
 #include "formwork/studies/recipes/char_decoder.h"
 #include "formwork/studies/recipes/small_models.h"
 

@@ -1,5 +1,6 @@
 #include "formwork/studies/recipes/cdt_induction.h"
 
+#include "formwork/core/random.h"
 #include "formwork/explain/circuits/circuit_search.h"
 #include "formwork/studies/recipes/char_decoder.h"
 #include "formwork/studies/recipes/small_models.h"
@@ -25,7 +26,7 @@ Trained induction_model(StudyContext& ctx, int64_t steps) {
 // Rows of different symbols; id 0 pads.
 Tensor rows_of_different(StudyContext& ctx, const char* stream, int64_t rows) {
   auto generator = make_stream(ctx.seed(), stream);
-  const auto order = at::rand({rows, kSymbols}, generator, at::kDouble).argsort(1);
+  const auto order = at::rand({rows, kSymbols}, generator, at::kDouble).argsort(/*stable=*/true, 1, false);
   return order.narrow(1, 0, kLength).add(1).contiguous();
 }
 
