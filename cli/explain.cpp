@@ -53,9 +53,10 @@ void run(const Arguments& arguments) {
   const PartSpec spec(arguments.probe, parse_pairs(arguments.options, "--set"));
   const auto probe = Registry<Probe>::make(spec);
   auto model = load_model(arguments.model);
-  const auto report = probe->run(*model, arguments.rows.read(*model));
+  const bool reads = probe->reads_data();
+  const auto report = probe->run(*model, reads ? arguments.rows.read(*model) : std::vector<Record>());
   Json settings = {{"options", Registry<Probe>::in_force(spec)}};
-  settings.update(arguments.rows.in_force());
+  if (reads) settings.update(arguments.rows.in_force());
   const Json row = {
       {"model", arguments.model}, {"probe", arguments.probe}, {"report", report}, {"settings", settings}};
   if (arguments.json)

@@ -97,6 +97,7 @@ class CdtCircuit final : public Probe {
       fail("cdt_circuit: targets are read at one place, found target_read 'z+key+query'");
   }
   Json run(Model& model, const std::vector<Record>& batches) const override;
+  bool reads_data() const override { return options_.prompts.empty(); }
   void draw(Page& page, const Json& report) const override;
 
  private:
