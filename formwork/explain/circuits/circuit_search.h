@@ -53,6 +53,7 @@ class CircuitFinder {
   // Fails for answers that equal their foils or lie outside the logits, for rows of unequal length and for
   // reference rows of another length than the prompts.
   CircuitFinder(Model& model, const CircuitPrompts& prompts, CircuitOptions options);
+  CircuitFinder(const CircuitFinder&) = delete;
 
   NodeScores& scores() { return *scores_; }
   const std::vector<HeadSite>& sites() const { return sites_; }
