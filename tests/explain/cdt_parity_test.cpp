@@ -58,7 +58,7 @@ TEST(CdtParity, HeadsOfGptAgainstLogitsAndTargets) {
     const auto their = [&](const std::string& name) { return theirs.at("gpt." + inject + "." + name); };
     NodeScores scores(*model, sites, prompts, means, {"split", "published", "remainder", "mlp"}, {inject, 2});
     const auto logits = scores.logits(sources);
-    ASSERT_GT(their("relevant").abs().max().item<double>(), 1);
+    ASSERT_GT(their("relevant").abs().max().item<double>(), 0.5);
     expect_parity(inject + " relevant logits", logits.relevant.squeeze(1), their("relevant").select(1, -1),
                   1e-4);
     expect_parity(inject + " rest of logits", logits.rest.squeeze(1), their("rest").select(1, -1), 1e-4);

@@ -46,7 +46,7 @@ Tensor CircuitFinder::logit_scores(const std::vector<Node>& nodes) {
 
 namespace {
 
-// The k of highest score among those that `allowed` takes.
+// The k of highest score among those that `allowed` takes; from nodes of score 0 nothing leads to the target.
 template <class Allowed>
 std::vector<Kept> highest(const std::vector<Node>& nodes, const Tensor& scores, int64_t k,
                           const Allowed& allowed) {
@@ -54,7 +54,7 @@ std::vector<Kept> highest(const std::vector<Node>& nodes, const Tensor& scores, 
   const double* score = wide.const_data_ptr<double>();
   std::vector<size_t> order;
   for (size_t i = 0; i < nodes.size(); ++i)
-    if (allowed(nodes[i])) order.push_back(i);
+    if (allowed(nodes[i]) && score[i] != 0) order.push_back(i);
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return score[a] > score[b]; });
   std::vector<Kept> kept;
   for (size_t i = 0; i < std::min(order.size(), static_cast<size_t>(k)); ++i)
