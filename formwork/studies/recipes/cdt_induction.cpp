@@ -1,5 +1,7 @@
 #include "formwork/studies/recipes/cdt_induction.h"
 
+#include <set>
+
 #include "formwork/core/random.h"
 #include "formwork/explain/circuits/circuit_search.h"
 #include "formwork/studies/recipes/char_decoder.h"
@@ -124,9 +126,14 @@ Json found_circuit(StudyContext& ctx, Model& model, const InductionOptions& opti
   const auto rounds = finder.search();
   double least = 1;
   for (const auto& kept : rounds[0].kept) least = std::min(least, paid(finder, kept.node, kLast, kAfter));
-  Json found = {{"logit round", share_at(rounds[0], 1, kLast)}, {"induction attention", least}};
+  Json found = {{"logit round", share_at(rounds[0], 1, kLast)},
+                {"induction attention", least},
+                {"z", 0.0},
+                {"key", 0.0},
+                {"previous token", false}};
+  std::set<std::string> seen;
   for (const auto& round : rounds)
-    if (!round.targets.empty() && !found.contains(round.place)) {
+    if (!round.targets.empty() && seen.insert(round.place).second) {
       found[round.place] = share_at(round, 0, kAfter);
       if (round.place == "key") found["previous token"] = finds_previous_token_head(finder, round);
     }
