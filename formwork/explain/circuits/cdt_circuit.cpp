@@ -202,11 +202,13 @@ void CdtCircuit::draw(Page& page, const Json& report) const {
   Table nodes({{"node"}, {"x"}, {"y"}}), edges({{"from"}, {"to"}, {"read"}, {"score", "", ".3g"}});
   double most = 1;
   for (const auto& node : report["circuit"]) most = std::max(most, node["head"].get<double>() + 1);
-  // Heads of one layer and place stand above each other.
-  for (const auto& node : report["circuit"])
+  // Heads of one layer and place stand beside and above each other, so that lines do not hide behind nodes.
+  for (const auto& node : report["circuit"]) {
+    const double share = node["head"].get<double>() / most;
     nodes.add({{"node", node["node"]},
-               {"x", node["position"]},
-               {"y", node["layer"].get<double>() + 0.8 * node["head"].get<double>() / most}});
+               {"x", node["position"].get<double>() + 0.6 * share},
+               {"y", node["layer"].get<double>() + 0.8 * share}});
+  }
   nodes.add({{"node", "logits"}, {"x", report["tokens"].get<int64_t>() - 1}, {"y", layers + 0.2}});
   for (const auto& edge : report["edges"]) edges.add(edge);
   GraphOptions graph;

@@ -106,7 +106,7 @@ CircuitPrompts prompts_of_rows(Model& model, const std::vector<Record>& batches)
     for (const auto& batch : batches) {
       const auto found = batch.find(name);
       if (found == batch.end() || found->second.size(1) != value.size(1))
-        fail("circuit: expected rows of one length, found '{}' of several", name);
+        fail("circuit: expected rows of one length, so that places mean the same in all, found several");
       parts.push_back(found->second);
     }
     value = at::cat(parts);

@@ -19,7 +19,11 @@ Trained induction_model(StudyContext& ctx, int64_t steps) {
                  {{"norm", "layer_norm"},
                   {"mixer", {{"type", "attention"}, {"heads", 4}, {"bias", true}, {"out_bias", true}}},
                   {"channel", {{"type", "mlp"}, {"hidden", 256}}}});
-  spec.model.options["norm"] = "layer_norm", spec.model.options["position"] = "learned";
+  auto& model = spec.model.options;
+  model["norm"] = "layer_norm", model["tie"] = false;
+  // Symbols and positions of about the size of a head's output: with the usual small ones the heads take many
+  // times as long to find each other.
+  model["stem_scale"] = 20.0, model["position"] = {{"type", "learned"}, {"std", 0.4}};
   TrainOptions options;
   options.steps = ctx.scaled(steps), options.rate = 2e-3, options.batch = 64;
   return ctx.trained("induction", spec, PartSpec("successors"), options);
