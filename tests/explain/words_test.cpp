@@ -112,6 +112,8 @@ TEST(Words, WithoutATokenizerAreTokens) {
   EXPECT_EQ(words[0].text, "y");
   EXPECT_EQ(words[1].text, "x");
   EXPECT_EQ(TokenNames(Json::object()).words({7})[0].text, "7");
+  EXPECT_EQ(TokenNames({{"symbols", {"_", "x"}}}).answer(1), "x");
+  EXPECT_EQ(TokenNames({{"symbols", {"_", "x"}}, {"labels", {"no", "yes"}}}).answer(1), "yes");
 }
 
 TEST(CdtWordsProbe, ReportsWordsAndWarnsOfPadding) {

@@ -101,7 +101,9 @@ void CdtWords::add_row(Model& model, const Record& batch, int64_t row, const Tok
   const auto number = report["answers"].size();
   report["answers"].push_back({{"row", number},
                                {"label", found.label},
+                               {"label name", names.answer(found.label)},
                                {"foil", found.foil},
+                               {"foil name", names.answer(found.foil)},
                                {"logit difference", found.difference},
                                {"greatest error", found.error}});
   const auto ids = one.find("input_ids");
@@ -158,9 +160,9 @@ void CdtWords::draw(Page& page, const Json& report) const {
       words.add(cell);
     }
     HeatOptions heat;
-    heat.title =
-        fmt::format("Row {}: {} against {}, {:.3g} apart", answer["row"].get<int64_t>(),
-                    answer["label"].dump(), answer["foil"].dump(), answer["logit difference"].get<double>());
+    heat.title = fmt::format("Row {}: {} against {}, {:.3g} apart", answer["row"].get<int64_t>(),
+                             answer["label name"].get<std::string>(), answer["foil name"].get<std::string>(),
+                             answer["logit difference"].get<double>());
     heat.x = "column", heat.y = "line", heat.value = "score", heat.label = "text";
     heat.caption = options_.rules.sign_repair == "none"
                        ? "Blue words speak for the label, red ones for the foil."

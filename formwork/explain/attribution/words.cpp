@@ -18,12 +18,20 @@ std::string trimmed(const std::string& text) {
 TokenNames::TokenNames(const Json& meta) : tokenizer_(own_tokenizer(meta)) {
   if (const auto found = meta.find("symbols"); found != meta.end())
     symbols_ = found->get<std::vector<std::string>>();
+  if (const auto found = meta.find("labels"); found != meta.end())
+    labels_ = found->get<std::vector<std::string>>();
 }
 
 std::string TokenNames::name(int64_t id) const {
-  if (tokenizer_) return trimmed(tokenizer_->token(id));
+  if (tokenizer_ && id < tokenizer_->vocab_size()) return trimmed(tokenizer_->token(id));
   const auto at = static_cast<size_t>(id);
   return at < symbols_.size() ? symbols_[at] : std::to_string(id);
+}
+
+std::string TokenNames::answer(int64_t id) const {
+  if (labels_.empty()) return name(id);
+  const auto at = static_cast<size_t>(id);
+  return at < labels_.size() ? labels_[at] : std::to_string(id);
 }
 
 bool TokenNames::begins_word(int64_t before, int64_t id) const {

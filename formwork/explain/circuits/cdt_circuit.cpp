@@ -199,7 +199,8 @@ Json CdtCircuit::run(Model& model, const std::vector<Record>& batches) const {
 void CdtCircuit::draw(Page& page, const Json& report) const {
   if (!report.contains("edges")) return;
   const auto layers = report["layers"].get<double>();
-  Table nodes({{"node"}, {"x"}, {"y"}}), edges({{"from"}, {"to"}, {"read"}, {"score", "", ".3g"}});
+  Table nodes({{"node"}, {"x"}, {"y"}}),
+      edges({{"from"}, {"to"}, {"read"}, {"share of the largest", "", ".3g"}});
   double most = 1;
   for (const auto& node : report["circuit"]) most = std::max(most, node["head"].get<double>() + 1);
   // Heads of one layer and place stand beside and above each other, so that lines do not hide behind nodes.
@@ -210,16 +211,24 @@ void CdtCircuit::draw(Page& page, const Json& report) const {
                {"y", node["layer"].get<double>() + 0.8 * share}});
   }
   nodes.add({{"node", "logits"}, {"x", report["tokens"].get<int64_t>() - 1}, {"y", layers + 0.2}});
-  for (const auto& edge : report["edges"]) edges.add(edge);
+  std::map<std::string, double> largest;
+  for (const auto& edge : report["edges"]) {
+    auto& size = largest[edge["read"].get<std::string>()];
+    size = std::max(size, std::abs(edge["score"].get<double>()));
+  }
+  for (auto edge : report["edges"]) {
+    edge["share of the largest"] = edge["score"].get<double>() / largest[edge["read"].get<std::string>()];
+    edges.add(edge);
+  }
   GraphOptions graph;
   graph.title = "Circuit";
   graph.x = "x", graph.y = "y", graph.name = "node";
-  graph.from = "from", graph.to = "to", graph.weight = "score", graph.colour = "read";
+  graph.from = "from", graph.to = "to", graph.weight = "share of the largest", graph.colour = "read";
   graph.x_title = "position", graph.y_title = "layer";
   graph.caption =
       "A node is layer.head@position. A line leads from a head to what it contributes to: the logits, or the "
-      "place "
-      "(z, query, key, value) of a later head at which its share was read; thicker lines contribute more.";
+      "place (z, query, key, value) of a later head at which its share was read. Of lines of one colour the "
+      "thicker ones contribute more.";
   page.chart(graph_chart(nodes, edges, graph));
 }
 

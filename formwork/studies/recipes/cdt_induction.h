@@ -8,7 +8,7 @@
 namespace formwork {
 
 struct InductionOptions {
-  int64_t steps = 2200, prompts = 20, reference = 200, keep = 3, draws = 20;
+  int64_t steps = 2200, prompts = 20, reference = 200, keep = 3, draws = 100;
   void describe(Fields& f) {
     f.integer("steps", steps, "updates of the induction model", 1, 1000000);
     f.integer("prompts", prompts, "prompts of which a circuit is found", 1, 10000);
