@@ -7,7 +7,7 @@ namespace formwork::cli {
 namespace {
 
 struct Arguments {
-  std::string model, probe, out;
+  std::string model, probe, out, page;
   std::vector<std::string> options;
   RowChoice rows;
   bool json = false;
@@ -17,33 +17,54 @@ bool is_list_of_objects(const Json& value) {
   return value.is_array() && !value.empty() && value.front().is_object();
 }
 
-// The report's numbers as one row, then each of its lists as a table.
-void print_report(const Json& report) {
-  Json summary = Json::object();
-  for (const auto& [name, value] : report.items())
-    summary[name] = is_list_of_objects(value) ? Json(value.size()) : value;
-  print(Table::from_rows({summary}), false);
-  for (const auto& [name, value] : report.items()) {
-    if (!is_list_of_objects(value)) continue;
-    fmt::print("\n{}:\n", name);
-    print(Table::from_rows({value.begin(), value.end()}), false);
+// A report's numbers as one row, and each of its lists as a table.
+struct Shown {
+  Table summary;
+  std::vector<std::pair<std::string, Table>> lists;
+
+  explicit Shown(const Json& report) {
+    Json numbers = Json::object();
+    for (const auto& [name, value] : report.items()) {
+      numbers[name] = is_list_of_objects(value) ? Json(value.size()) : value;
+      if (is_list_of_objects(value)) lists.emplace_back(name, Table::from_rows({value.begin(), value.end()}));
+    }
+    summary = Table::from_rows({numbers});
   }
+};
+
+void print_report(const Shown& shown) {
+  print(shown.summary, false);
+  for (const auto& [name, table] : shown.lists) {
+    fmt::print("\n{}:\n", name);
+    print(table, false);
+  }
+}
+
+void write_page(const Arguments& arguments, const Probe& probe, const Json& row, const Shown& shown) {
+  Page page(fmt::format("{}: {}", arguments.model, arguments.probe));
+  page.table(shown.summary);
+  probe.draw(page, row["report"]);
+  for (const auto& [name, table] : shown.lists) page.table(table, name);
+  page.settings(row["settings"]);
+  page.write(arguments.page);
 }
 
 void run(const Arguments& arguments) {
   const PartSpec spec(arguments.probe, parse_pairs(arguments.options, "--set"));
   const auto probe = Registry<Probe>::make(spec);
   auto model = load_model(arguments.model);
-  const auto report = probe->run(*model, arguments.rows.read(*model));
+  const bool reads = probe->reads_data();
+  const auto report = probe->run(*model, reads ? arguments.rows.read(*model) : std::vector<Record>());
   Json settings = {{"options", Registry<Probe>::in_force(spec)}};
-  settings.update(arguments.rows.in_force());
+  if (reads) settings.update(arguments.rows.in_force());
   const Json row = {
       {"model", arguments.model}, {"probe", arguments.probe}, {"report", report}, {"settings", settings}};
   if (arguments.json)
     fmt::print("{}\n", Json::array({row}).dump(2));
   else
-    print_report(report);
+    print_report(Shown(report));
   // Last, so that a folder that cannot be written costs no report.
+  if (!arguments.page.empty()) write_page(arguments, *probe, row, Shown(report));
   if (!arguments.out.empty()) write_atomically(arguments.out, row.dump(2) + "\n");
 }
 
@@ -56,6 +77,7 @@ void add(CLI::App& app) {
       ->required();
   command->add_option("--set", arguments->options, "an option of the probe as key=value; repeatable");
   command->add_option("--out", arguments->out, "also write the report into this JSON file");
+  command->add_option("--report", arguments->page, "also write an HTML page");
   arguments->rows.add_to(*command);
   add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork explain model outlier_features --set threshold=6 --task text");

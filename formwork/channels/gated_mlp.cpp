@@ -4,11 +4,12 @@
 #include "formwork/channels/channel_mixer.h"
 #include "formwork/channels/hidden_units.h"
 #include "formwork/channels/mlp_options.h"
+#include "formwork/linear/split_linear.h"
 
 namespace formwork {
 namespace {
 
-class GatedMlp final : public ChannelMixer {
+class GatedMlp final : public ChannelMixer, public SplitFacet {
  public:
   using Options = GatedMlpOptions;
 
@@ -27,6 +28,11 @@ class GatedMlp final : public ChannelMixer {
   Tensor forward(Context& ctx, const Tensor& x) override {
     const auto hidden = activation_->gate(ctx, gate_up_->forward(ctx, x));
     return down_->forward(ctx, ctx.dropout(path_ + ".dropout", hidden, options_.dropout));
+  }
+
+  Split carry(SplitPass& pass, const Split& x) override {
+    const auto up = pass.repaired(through(pass, *gate_up_, x), SplitPlace::channel);
+    return pass.repaired(through(pass, *down_, activation_->carry_gate(pass, up)), SplitPlace::channel);
   }
 
  private:

@@ -3,11 +3,12 @@
 #include "formwork/channels/channel_mixer.h"
 #include "formwork/channels/hidden_units.h"
 #include "formwork/channels/mlp_options.h"
+#include "formwork/linear/split_linear.h"
 
 namespace formwork {
 namespace {
 
-class Mlp final : public ChannelMixer {
+class Mlp final : public ChannelMixer, public SplitFacet {
  public:
   using Options = MlpOptions;
 
@@ -27,6 +28,12 @@ class Mlp final : public ChannelMixer {
   Tensor forward(Context& ctx, const Tensor& x) override {
     auto hidden = activation_->forward(ctx, up_->forward(ctx, x));
     return down_->forward(ctx, ctx.dropout(path_ + ".dropout", hidden, options_.dropout));
+  }
+
+  Split carry(SplitPass& pass, const Split& x) override {
+    const auto up = pass.repaired(through(pass, *up_, x), SplitPlace::channel);
+    const auto hidden = pass.through(*activation_, path_ + ".activation", up);
+    return pass.repaired(through(pass, *down_, hidden), SplitPlace::channel);
   }
 
  private:

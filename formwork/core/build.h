@@ -60,6 +60,7 @@ struct Inventory {
   std::vector<NormInfo> norms;
   std::map<std::string, Part*> parts;                     // by path
   std::map<std::string, Layer*> steps;                    // of stacks, by name
+  std::map<std::string, std::string> types;               // registered names, by path
   std::vector<std::pair<Slot, std::string>> raw_reads;    // taps read by something other than a map
   std::vector<std::pair<std::string, std::string>> ties;  // (name, name it shares with)
   std::vector<std::unique_ptr<Attachment>> attachments;   // by the Spec's attach table

@@ -9,6 +9,8 @@ std::vector<std::string> facets_of(const Part& part) {
   };
   add(facet<CostFacet>(part));
   add(facet<MatrixFacet>(part));
+  add(facet<SplitFacet>(part));
+  add(facet<SplitModelFacet>(part));
   return names;
 }
 

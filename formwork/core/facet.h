@@ -5,7 +5,7 @@
 //   class Attention final : public TokenMixer, public CostFacet, public MatrixFacet { ... };
 //   auto view = require_facet<MatrixFacet>(part, "layers.0.mixer").matrix(ctx, x);
 //
-// Facets: `cost` (core/part.h) and `matrix`.
+// Facets: `cost` (core/part.h), `matrix`, and `split` (core/split.h).
 #pragma once
 #include <functional>
 #include <string>
@@ -13,6 +13,7 @@
 
 #include "formwork/core/error.h"
 #include "formwork/core/part.h"
+#include "formwork/core/split.h"
 
 namespace formwork {
 
@@ -42,6 +43,10 @@ template <>
 inline constexpr const char* facet_name<CostFacet> = "cost";
 template <>
 inline constexpr const char* facet_name<MatrixFacet> = "matrix";
+template <>
+inline constexpr const char* facet_name<SplitFacet> = "split";
+template <>
+inline constexpr const char* facet_name<SplitModelFacet> = "split";
 
 // Names of the facets that a part offers.
 std::vector<std::string> facets_of(const Part& part);
@@ -52,14 +57,15 @@ Facet* facet(Part& part) {
   return dynamic_cast<Facet*>(&part);
 }
 
-// The facet, or an error that names it, the part (by its path) and the facets that the part offers.
+// The facet, or an error that names it, the part (by its path and, where the caller knows it, its type) and
+// the facets that the part offers.
 template <class Facet>
-Facet& require_facet(Part& part, const std::string& path) {
+Facet& require_facet(Part& part, const std::string& path, const std::string& type = "") {
   if (auto* found = facet<Facet>(part)) return *found;
   std::string offered;
   for (const auto& name : facets_of(part)) offered += (offered.empty() ? "" : ", ") + name;
-  fail("{}: expected a part with the facet '{}', found one that offers: {}", path, facet_name<Facet>,
-       offered.empty() ? "none" : offered);
+  fail("{}: expected a part with the facet '{}', found {} that offers: {}", path, facet_name<Facet>,
+       type.empty() ? "one" : "'" + type + "'", offered.empty() ? "none" : offered);
 }
 
 }  // namespace formwork

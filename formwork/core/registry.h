@@ -16,6 +16,7 @@ class Registry : public Factory<Kind, Build&> {
  public:
   static std::unique_ptr<Kind> make(Build& build, const PartSpec& spec) {
     const PartSpec chosen = build.resolve(spec);
+    build.inventory().types[build.path()] = chosen.type;
     return Registry::find(chosen.type, build.path()).make(build, chosen.options);
   }
 };

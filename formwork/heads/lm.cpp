@@ -11,7 +11,7 @@ FORMWORK_KIND(Head);
 
 namespace {
 
-class LmHead final : public Head {
+class LmHead final : public Head, public SplitFacet {
  public:
   using Options = LmHeadOptions;
 
@@ -32,10 +32,15 @@ class LmHead final : public Head {
     auto read = project_ ? project_->forward(ctx, x) : x;
     if (options_.scale != 1) read = read * options_.scale;
     auto logits = map_->forward(ctx, read);
-    out["logits"] = options_.cap > 0 ? (logits / options_.cap).tanh() * options_.cap : logits;
+    out["logits"] = options_.cap > 0 ? capped(logits) : logits;
+  }
+  Split carry(SplitPass& pass, const Split& x) override {
+    const auto logits = map_->carry(pass, (project_ ? through(pass, *project_, x) : x) * options_.scale);
+    return options_.cap > 0 ? pass.function(logits, [&](const Tensor& l) { return capped(l); }) : logits;
   }
 
  private:
+  Tensor capped(const Tensor& logits) const { return (logits / options_.cap).tanh() * options_.cap; }
   // The axis that logits are read at: the embedding's where the head is tied.
   static Axis projected(const Build& build, int64_t width) {
     if (!build.embedding) return build.axis("inner", width);

@@ -8,7 +8,7 @@
 namespace formwork {
 namespace {
 
-class MaskedLmHead final : public Head {
+class MaskedLmHead final : public Head, public SplitFacet {
  public:
   struct Options {
     PartSpec activation = "gelu", norm = "layer_norm";
@@ -21,7 +21,7 @@ class MaskedLmHead final : public Head {
     }
   };
 
-  MaskedLmHead(Build& build, const Options& options) {
+  MaskedLmHead(Build& build, const Options& options) : path_(build.path()) {
     // A tied head must return to the embedding's axis; a head of its own needs no such bond.
     const Axis inner = build.embedding ? build.embedding->need().in.segments.at(0).at(0)
                                        : build.axis("inner", build.in.asked());
@@ -47,8 +47,14 @@ class MaskedLmHead final : public Head {
     if (norm_) hidden = norm_->forward(ctx, hidden);
     out["logits"] = map_->forward(ctx, hidden);
   }
+  Split carry(SplitPass& pass, const Split& x) override {
+    auto hidden = pass.through(*activation_, path_ + ".activation", through(pass, *transform_, x));
+    if (norm_) hidden = pass.through(*norm_, path_ + ".norm", hidden);
+    return map_->carry(pass, hidden);
+  }
 
  private:
+  std::string path_;
   std::unique_ptr<Activation> activation_;
   std::unique_ptr<LinearMap> transform_;
   std::unique_ptr<Norm> norm_;

@@ -2,15 +2,19 @@
 #include "formwork/activations/activation.h"
 #include "formwork/heads/head.h"
 #include "formwork/heads/pool.h"
-#include "formwork/linear/linear_map.h"
+#include "formwork/linear/split_linear.h"
 #include "formwork/norms/norm.h"
 
 namespace formwork {
 namespace {
 
+Split pooled(SplitPass& pass, const Split& x, const std::string& how) {
+  return {pool(pass.ctx(), x.relevant, how), pool(pass.ctx(), x.rest, how)};
+}
+
 // Classifier: logits = pool(x) W^T + b, W [classes, D]; with `hidden`, norm(f(pool(x) V^T + c)) before it,
 // where f is tanh and there is no norm in BERT.
-class Classifier final : public Head {
+class Classifier final : public Head, public SplitFacet {
  public:
   struct Options {
     int64_t classes = 2;
@@ -60,6 +64,12 @@ class Classifier final : public Head {
     if (norm_) row = norm_->forward(ctx, row);
     out["logits"] = map_->forward(ctx, ctx.dropout(path_ + ".dropout", row, options_.dropout));
   }
+  Split carry(SplitPass& pass, const Split& x) override {
+    auto row = pooled(pass, x, options_.pool);
+    if (hidden_) row = pass.through(*activation_, path_ + ".activation", through(pass, *hidden_, row));
+    if (norm_) row = pass.through(*norm_, path_ + ".norm", row);
+    return through(pass, *map_, row);
+  }
 
  private:
   Options options_;
@@ -70,7 +80,7 @@ class Classifier final : public Head {
 };
 
 // Embedder: pool(x), scaled to unit length unless told otherwise (Reimers and Gurevych, 2019).
-class Embedder final : public Head {
+class Embedder final : public Head, public SplitFacet {
  public:
   struct Options {
     std::string pool = "mean";
@@ -84,21 +94,28 @@ class Embedder final : public Head {
   bool per_token(const std::string&) const override { return false; }
   void forward(Context& ctx, const Tensor& x, Record& out) override {
     auto row = pool(ctx, x, options_.pool);
-    out["embedding"] = options_.normalize ? row / row.norm(2, -1, true).clamp_min(1e-12) : row;
+    out["embedding"] = options_.normalize ? row / length(row) : row;
+  }
+  // Both sides by the length of the whole, as a norm.
+  Split carry(SplitPass& pass, const Split& x) override {
+    const auto row = pooled(pass, x, options_.pool);
+    return options_.normalize ? row * length(row.whole()).reciprocal() : row;
   }
 
  private:
+  static Tensor length(const Tensor& row) { return row.norm(2, -1, true).clamp_min(1e-12); }
   Options options_;
 };
 
 // Hands on the last hidden state.
-class HiddenState final : public Head {
+class HiddenState final : public Head, public SplitFacet {
  public:
   struct Options {
     void describe(Fields&) {}
   };
   HiddenState(Build& build, const Options&) { build.reads_input_directly(); }
   void forward(Context&, const Tensor& x, Record& out) override { out["last_hidden_state"] = x; }
+  Split carry(SplitPass&, const Split& x) override { return x; }
 };
 
 FORMWORK_PART(Head, Classifier, "classifier", "class logits of a pooled row");

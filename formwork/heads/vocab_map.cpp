@@ -35,4 +35,9 @@ Tensor VocabMap::forward(Context& ctx, const Tensor& x) const {
   return bias_ ? logits + ctx.value(*bias_) : logits;
 }
 
+Split VocabMap::carry(SplitPass& pass, const Split& x) const {
+  const auto logits = through(pass, *map_, x);
+  return pass.share_bias(logits, logits, bias_ ? pass.ctx().value(*bias_) : Tensor());
+}
+
 }  // namespace formwork

@@ -4,7 +4,7 @@
 
 namespace formwork {
 
-DenseLinear::DenseLinear(Build& build, const LinearNeed& need, const Options&) : LinearMap(build, need) {
+DenseLinear::DenseLinear(Build& build, const LinearNeed& need, const Options&) : SplitLinear(build, need) {
   Rule rule = need.rule;
   rule.init = need.init;
   Dim out = need.out;
@@ -15,6 +15,11 @@ DenseLinear::DenseLinear(Build& build, const LinearNeed& need, const Options&) :
 Tensor DenseLinear::product(Context& ctx, const Tensor& x, int64_t bank) {
   const auto& weight = ctx.value(*weight_);
   return linear_product(x, bank >= 0 ? weight.select(0, bank) : weight, bias_value(ctx, bank));
+}
+
+Split DenseLinear::products(SplitPass& pass, const Split& x) {
+  const auto& weight = pass.ctx().value(*weight_);
+  return on_both_sides(x, [&](const Tensor& sides) { return linear_product(sides, weight, {}); });
 }
 
 Tensor DenseLinear::dense(Context& ctx) { return ctx.value(*weight_); }

@@ -1,10 +1,10 @@
 // Dense linear map: y = x W^T + b, W [out, in].
 #pragma once
-#include "formwork/linear/linear_map.h"
+#include "formwork/linear/split_linear.h"
 
 namespace formwork {
 
-class DenseLinear final : public LinearMap {
+class DenseLinear final : public SplitLinear {
  public:
   struct Options {
     void describe(Fields&) {}
@@ -18,6 +18,7 @@ class DenseLinear final : public LinearMap {
 
  protected:
   Tensor product(Context& ctx, const Tensor& x, int64_t bank) override;
+  Split products(SplitPass& pass, const Split& x) override;
 
  private:
   Param* weight_;

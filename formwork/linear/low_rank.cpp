@@ -3,7 +3,7 @@
 namespace formwork {
 
 LowRankLinear::LowRankLinear(Build& build, const LinearNeed& need, const Options& options)
-    : LinearMap(build, need) {
+    : SplitLinear(build, need) {
   const Axis rank = build.axis("rank", options.rank);
   LinearNeed first = need, second = need;
   first.bias = second.bias = false;

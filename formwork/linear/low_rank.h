@@ -6,10 +6,11 @@
 #pragma once
 #include "formwork/linear/map_options.h"
 #include "formwork/linear/nested.h"
+#include "formwork/linear/split_linear.h"
 
 namespace formwork {
 
-class LowRankLinear final : public LinearMap {
+class LowRankLinear final : public SplitLinear {
  public:
   using Options = LowRankOptions;
   LowRankLinear(Build& build, const LinearNeed& need, const Options& options);
@@ -24,6 +25,9 @@ class LowRankLinear final : public LinearMap {
 
  protected:
   Tensor product(Context& ctx, const Tensor& x, int64_t bank) override;
+  Split products(SplitPass& pass, const Split& x) override {
+    return through(pass, *b_, through(pass, *a_, x));
+  }
 
  private:
   std::unique_ptr<LinearMap> a_, b_;

@@ -30,7 +30,7 @@ Build with_stream(Build build, int64_t width) {
   return build;
 }
 
-class ImageEncoder final : public Model {
+class ImageEncoder final : public Model, public SplitModelFacet {
  public:
   struct Options {
     PartSpec stem = "patch", norm = "layer_norm", head = "hidden";
@@ -67,6 +67,10 @@ class ImageEncoder final : public Model {
     head_->forward(ctx, stack_.finish(ctx, stream.x), out);
   }
   std::vector<std::string> segments() const override { return stack_.names(); }
+  Split carry(SplitPass& pass, int64_t first, int64_t last, Split x) override {
+    return stack_.carry(pass, first, last, std::move(x));
+  }
+  Split finish(SplitPass& pass, const Split& x) override { return stack_.finish(pass, *head_, x); }
 
  private:
   static std::unique_ptr<Stem> make_stem(const Build& build, const PartSpec& stem) {

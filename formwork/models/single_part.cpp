@@ -22,15 +22,17 @@ struct Body {
 
 // Stateless kinds, whose parts are functions of the stream, as layers.
 template <class Kind>
-class Applied final : public Layer {
+class Applied final : public Layer, public SplitFacet {
  public:
-  Applied(Build& build, const PartSpec& spec) : part_(Registry<Kind>::make(build, spec)) {}
+  Applied(Build& build, const PartSpec& spec)
+      : path_(build.path()), part_(Registry<Kind>::make(build, spec)) {}
   Traits traits() const override {
     auto traits = part_->traits();
     traits.causal = true;
     return traits;
   }
   Tensor forward(Context& ctx, const Tensor& x) override { return apply(*part_, ctx, x); }
+  Split carry(SplitPass& pass, const Split& x) override { return pass.through(*part_, path_, x); }
 
  private:
   template <class P>
@@ -41,6 +43,7 @@ class Applied final : public Layer {
     const bool given = ctx.layout && ctx.layout->positions.defined();
     return part.embed(ctx, x, given ? ctx.layout->positions : at::arange(x.size(1), at::kLong).unsqueeze(0));
   }
+  std::string path_;
   std::unique_ptr<Kind> part_;
 };
 
@@ -81,7 +84,7 @@ const std::map<std::string, MakeBody>& kinds() {
   return table;
 }
 
-class SinglePart final : public Model {
+class SinglePart final : public Model, public SplitModelFacet {
  public:
   struct Options {
     std::string kind = "mixers";
@@ -158,6 +161,15 @@ class SinglePart final : public Model {
     const auto& stream = streams.at("residual");
     out["y"] = stream.compaction ? stream.compaction->restore(stream.x) : stream.x;
   }
+
+  Split carry(SplitPass& pass, int64_t first, int64_t last, Split x) override {
+    for (int64_t i = first; i < last; ++i) {
+      const auto& step = body_.steps.at(static_cast<size_t>(i));
+      x = pass.through(*step.layer, step.name, x);
+    }
+    return x;
+  }
+  Split finish(SplitPass&, const Split& x) override { return x; }
 
   std::vector<std::string> segments() const override {
     std::vector<std::string> names;

@@ -4,7 +4,8 @@
 
 namespace formwork {
 
-Stack::Stack(Build build, const std::vector<PartSpec>& layers, const PartSpec& norm) : out_(build.in) {
+Stack::Stack(Build build, const std::vector<PartSpec>& layers, const PartSpec& norm)
+    : norm_path_(build.name("norm")), head_path_(build.name("head")), out_(build.in) {
   build.depth = static_cast<int64_t>(layers.size());
   for (size_t i = 0; i < layers.size(); ++i) {
     Build child = build.at(fmt::format("layers.{}", i));
@@ -40,6 +41,18 @@ Tensor Stack::append(Context& ctx, Tensor x, ModelState& state) {
   for (size_t i = 0; i < steps_.size(); ++i)
     if (!skipped(ctx, steps_[i])) x = steps_[i].layer->append(ctx, x, state.steps[i].get());
   return x;
+}
+
+Split Stack::carry(SplitPass& pass, int64_t first, int64_t last, Split x) const {
+  for (int64_t i = first; i < last; ++i) {
+    const auto& step = steps_.at(static_cast<size_t>(i));
+    if (!skipped(pass.ctx(), step)) x = pass.through(*step.layer, step.name, x);
+  }
+  return x;
+}
+
+Split Stack::finish(SplitPass& pass, Head& head, const Split& x) const {
+  return pass.through(head, head_path_, norm_ ? pass.through(*norm_, norm_path_, x) : x);
 }
 
 void Stack::make_states(const StateOptions& options, ModelState& state) const {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "formwork/core/split.h"
 #include "formwork/models/model.h"
 #include "formwork/models/tower_options.h"
 #include "formwork/wiring/wiring.h"
@@ -19,6 +20,9 @@ class Stack {
   // Takes the stream through steps [first, last), with its layout in force.
   void run(Context& ctx, int64_t first, int64_t last, Stream& stream);
   Tensor append(Context& ctx, Tensor x, ModelState& state);
+  Split carry(SplitPass& pass, int64_t first, int64_t last, Split x) const;
+  // The final norm, and the head that make_head made.
+  Split finish(SplitPass& pass, Head& head, const Split& x) const;
   Tensor finish(Context& ctx, const Tensor& x) { return norm_ ? norm_->forward(ctx, x) : x; }
   void make_states(const StateOptions& options, ModelState& state) const;
 
@@ -37,6 +41,7 @@ class Stack {
   std::vector<std::unique_ptr<Wiring>> layers_;
   std::vector<Step> steps_;
   std::unique_ptr<Norm> norm_;
+  std::string norm_path_, head_path_;
   Axis out_;
 };
 

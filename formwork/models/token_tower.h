@@ -20,6 +20,10 @@ class TokenTower {
   void run(Context& ctx, int64_t first, int64_t last, Stream& stream);
   // The final norm.
   Tensor finish(Context& ctx, const Stream& stream);
+  Split carry(SplitPass& pass, int64_t first, int64_t last, Split x) const {
+    return stack_.carry(pass, first, last, std::move(x));
+  }
+  Split finish(SplitPass& pass, Head& head, const Split& x) const { return stack_.finish(pass, head, x); }
   // Reads the last stream off through a head.
   void finish(Context& ctx, const Stream& stream, Head& head, Record& out);
 

@@ -5,7 +5,7 @@
 
 namespace formwork {
 
-class TowerModel : public Model {
+class TowerModel : public Model, public SplitModelFacet {
  public:
   using Options = TowerModelOptions;
 
@@ -13,6 +13,10 @@ class TowerModel : public Model {
   void run(Context& ctx, int64_t first, int64_t last, Streams& streams) override;
   void finish(Context& ctx, const Streams& streams, Record& out) override;
   std::vector<std::string> segments() const override { return tower_.segments(); }
+  Split carry(SplitPass& pass, int64_t first, int64_t last, Split x) override {
+    return tower_.carry(pass, first, last, std::move(x));
+  }
+  Split finish(SplitPass& pass, const Split& x) override { return tower_.finish(pass, *head_, x); }
 
  protected:
   // `fields` of the record that it takes.

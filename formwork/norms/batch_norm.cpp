@@ -3,13 +3,14 @@
 // the real tokens of the batch in training, and running averages of them otherwise.
 #include <ATen/core/grad_mode.h>
 
+#include "formwork/core/split.h"
 #include "formwork/norms/norm.h"
 #include "formwork/norms/norm_options.h"
 
 namespace formwork {
 namespace {
 
-class BatchNorm final : public Norm {
+class BatchNorm final : public Norm, public SplitFacet {
  public:
   using Options = BatchNormOptions;
 
@@ -34,17 +35,29 @@ class BatchNorm final : public Norm {
     return traits;
   }
 
+  // By the running statistics: a factor and a bias for each channel.
+  Split carry(SplitPass& pass, const Split& x) override {
+    const auto [scale, shift] = line(pass.ctx(), pass.ctx().value(*mean_), pass.ctx().value(*variance_));
+    const auto y = x * scale.to(x.rest.scalar_type());
+    return pass.tap(output_tap(), pass.share_bias(y, x, shift.to(x.rest.scalar_type())));
+  }
+
  protected:
   Tensor normalize(Context& ctx, const Tensor& x) override {
     auto mean = ctx.value(*mean_), variance = ctx.value(*variance_);
     if (ctx.mode.train) std::tie(mean, variance) = statistics(ctx, x);
-    auto scale = (variance + options_.eps).rsqrt();
-    if (gain_) scale = scale * ctx.value(*gain_);
-    const auto shift = bias_ ? ctx.value(*bias_) - mean * scale : -mean * scale;
+    const auto [scale, shift] = line(ctx, mean, variance);
     return x * scale.to(x.scalar_type()) + shift.to(x.scalar_type());
   }
 
  private:
+  // y = x scale + shift.
+  std::pair<Tensor, Tensor> line(Context& ctx, const Tensor& mean, const Tensor& variance) const {
+    auto scale = (variance + options_.eps).rsqrt();
+    if (gain_) scale = scale * ctx.value(*gain_);
+    return {scale, bias_ ? ctx.value(*bias_) - mean * scale : -mean * scale};
+  }
+
   // Mean and variance over the real tokens of x [B, T, ..., D], remembered in the running averages.
   std::pair<Tensor, Tensor> statistics(Context& ctx, const Tensor& x) {
     const auto wide = x.to(at::promote_types(x.scalar_type(), at::kFloat));

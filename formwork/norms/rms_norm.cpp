@@ -2,6 +2,7 @@
 // offset 1 the stored gain is what it differs from 1 by (Gemma).
 #include <ATen/core/grad_mode.h>
 
+#include "formwork/core/split.h"
 #include "formwork/norms/fused.h"
 #include "formwork/norms/norm.h"
 #include "formwork/norms/norm_options.h"
@@ -9,7 +10,7 @@
 namespace formwork {
 namespace {
 
-class RmsNorm final : public Norm {
+class RmsNorm final : public Norm, public SplitFacet {
  public:
   using Options = RmsNormOptions;
 
@@ -27,12 +28,18 @@ class RmsNorm final : public Norm {
     enter(build, "rms_norm", options_json(options), gain_, nullptr);
   }
 
+  Split carry(SplitPass& pass, const Split& x) override {
+    const auto y = x * inverse_size(x.whole());
+    const auto gain = factor(pass.ctx());
+    return pass.tap(output_tap(), gain.defined() ? y * gain : y);
+  }
+
  protected:
   Tensor normalize(Context& ctx, const Tensor& x) override {
     const auto gain = factor(ctx);
     if (fits_fused_norm(ctx, x, gain))
       return fused_rms_norm(x, gain, static_cast<double>(width_), options_.eps);
-    const auto scale = (x.square().sum(-1, true) / static_cast<double>(width_) + options_.eps).rsqrt();
+    const auto scale = inverse_size(x);
     return gain_ ? x * scale * gain : x * scale;
   }
   NormSplit normalize_split(Context& ctx, const Tensor& x) override {
@@ -42,6 +49,9 @@ class RmsNorm final : public Norm {
   }
 
  private:
+  Tensor inverse_size(const Tensor& x) const {
+    return (x.square().sum(-1, true) / static_cast<double>(width_) + options_.eps).rsqrt();
+  }
   Tensor factor(Context& ctx) const {
     if (!gain_) return {};
     const auto& gain = ctx.value(*gain_);

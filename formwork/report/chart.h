@@ -52,4 +52,29 @@ struct LineOptions {
 // line.
 Chart line_chart(const Table& table, const LineOptions& options);
 
+struct HeatOptions {
+  std::string title;
+  std::string x, y;        // columns whose texts name the columns and rows of the map, in order of appearance
+  std::string value;       // numeric column: colours that part at zero
+  std::string label = {};  // column written into the cells; empty: none
+  std::string caption = {};
+};
+
+// One cell a row; rows without a finite value are left out.
+Chart heat_chart(const Table& table, const HeatOptions& options);
+
+struct GraphOptions {
+  std::string title;
+  std::string x, y;      // numeric columns of the nodes: their places
+  std::string name;      // column of the nodes that edges name; written beside them
+  std::string from, to;  // columns of the edges
+  std::string weight;    // numeric column of the edges: how thick they are
+  std::string colour;    // column of the edges whose text groups them
+  std::string x_title, y_title;
+  std::string caption = {};
+};
+
+// Nodes at their places and straight edges between them. Throws for an edge that names no node.
+Chart graph_chart(const Table& nodes, const Table& edges, const GraphOptions& options);
+
 }  // namespace formwork

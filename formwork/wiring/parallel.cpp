@@ -16,6 +16,7 @@ class Both final : public Part {
     channel_ = Registry<ChannelMixer>::make(second, channel);
     first.register_part(*mixer_);
     second.register_part(*channel_);
+    mixer_path_ = first.path(), channel_path_ = second.path();
     mixer_tap_ = first.tap("out", build.out);
     channel_tap_ = second.tap("out", build.out);
   }
@@ -26,8 +27,13 @@ class Both final : public Part {
     const auto mixed = state ? mixer_->append(ctx, x, state) : mixer_->forward(ctx, x);
     return ctx.tap(mixer_tap_, mixed) + ctx.tap(channel_tap_, channel_->forward(ctx, y));
   }
+  Split sum(SplitPass& pass, const Split& x, const Split& y) {
+    return pass.tap(mixer_tap_, pass.through(*mixer_, mixer_path_, x)) +
+           pass.tap(channel_tap_, pass.through(*channel_, channel_path_, y));
+  }
 
  private:
+  std::string mixer_path_, channel_path_;
   std::unique_ptr<TokenMixer> mixer_;
   std::unique_ptr<ChannelMixer> channel_;
   Slot mixer_tap_, channel_tap_;
@@ -42,11 +48,18 @@ class ParallelStep final : public ResidualStep {
     both_ = std::make_unique<Both>(build, options.mixer, options.channel,
                                    channel_norm_ ? channel_norm_->output_tap() : build.input);
     build.register_part(*both_);
+    place_ = SplitPlace::channel;
   }
   std::unique_ptr<State> make_state(const StateOptions& options) const override {
     return both_->make_state(options);
   }
   Traits traits() const override { return both_->traits(); }
+
+  Split carry(SplitPass& pass, const Split& x) override {
+    const auto first = normed(pass, *norm_, "norm", x);
+    const auto beside = channel_norm_ ? normed(pass, *channel_norm_, "channel_norm", x) : first;
+    return add(pass, shortcut(pass, x), both_->sum(pass, first, beside));
+  }
 
  protected:
   Tensor join(Context& ctx, const Tensor& x, State* state) override {

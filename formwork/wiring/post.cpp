@@ -12,6 +12,11 @@ class PostStep final : public ResidualStep {
     set_body(build, mixer, channel);
   }
 
+  Split carry(SplitPass& pass, const Split& x) override {
+    const auto y = normed(pass, *norm_, "norm", add(pass, shortcut(pass, x), body(pass, x)));
+    return pass.repaired(y, SplitPlace::mixer);
+  }
+
  protected:
   Tensor join(Context& ctx, const Tensor& x, State* state) override {
     auto branch = regularize(ctx, body(ctx, x, state));

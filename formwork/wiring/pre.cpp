@@ -12,6 +12,10 @@ class PreStep final : public ResidualStep {
     set_body(build, mixer, channel);
   }
 
+  Split carry(SplitPass& pass, const Split& x) override {
+    return add(pass, shortcut(pass, x), body(pass, normed(pass, *norm_, "norm", x)));
+  }
+
  protected:
   Tensor join(Context& ctx, const Tensor& x, State* state) override {
     const auto [past, normed] = norm_->split(ctx, x);

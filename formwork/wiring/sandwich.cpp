@@ -13,6 +13,11 @@ class SandwichStep final : public ResidualStep {
     after_ = make_norm(build, "norm_after", build.out);
   }
 
+  Split carry(SplitPass& pass, const Split& x) override {
+    const auto y = body(pass, normed(pass, *norm_, "norm", x));
+    return add(pass, shortcut(pass, x), normed(pass, *after_, "norm_after", y));
+  }
+
  protected:
   Tensor join(Context& ctx, const Tensor& x, State* state) override {
     const auto [past, normed] = norm_->split(ctx, x);

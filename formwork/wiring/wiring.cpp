@@ -1,6 +1,7 @@
 #include "formwork/wiring/wiring.h"
 
 #include "formwork/core/reuse.h"
+#include "formwork/linear/split_linear.h"
 
 namespace formwork {
 
@@ -22,7 +23,7 @@ void ResidualStep::set_body(Build build, const PartSpec& mixer, const PartSpec& 
   if (mixer)
     body_ = make_mixer(build, mixer);
   else
-    body_ = Registry<ChannelMixer>::make(build, channel);
+    body_ = Registry<ChannelMixer>::make(build, channel), place_ = SplitPlace::channel;
   build.register_part(*body_);
   body_tap_ = build.tap("out", out_);
 }
@@ -33,6 +34,22 @@ Tensor ResidualStep::body(Context& ctx, const Tensor& x, State* state) {
 
 Tensor ResidualStep::shortcut(Context& ctx, const Tensor& x) {
   return shortcut_ ? shortcut_->forward(ctx, x) : x;
+}
+
+Split ResidualStep::body(SplitPass& pass, const Split& x) {
+  return pass.tap(body_tap_, pass.through(*body_, path_, x));
+}
+
+Split ResidualStep::shortcut(SplitPass& pass, const Split& x) {
+  return shortcut_ ? through(pass, *shortcut_, x) : x;
+}
+
+Split ResidualStep::normed(SplitPass& pass, Norm& norm, const char* name, const Split& x) const {
+  return pass.through(norm, path_ + "." + name, x);
+}
+
+Split ResidualStep::add(const SplitPass& pass, const Split& past, const Split& branch) const {
+  return pass.repaired(past + branch, place_);
 }
 
 Tensor ResidualStep::regularize(Context& ctx, Tensor branch) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "formwork/channels/channel_mixer.h"
+#include "formwork/core/split.h"
 #include "formwork/linear/linear_map.h"
 #include "formwork/mixers/token_mixer.h"
 #include "formwork/norms/norm.h"
@@ -39,7 +40,7 @@ class Wiring : public Part {
 // One residual sub-block: body, norm and shortcut; wirings differ in how `forward` joins them.
 //   shortcut: x, or x S^T where the Spec names a linear map "<step>.shortcut" (sliced streams); the stream
 //   after it then has an axis of its own, "<step>.stream".
-class ResidualStep : public Layer {
+class ResidualStep : public Layer, public SplitFacet {
  public:
   Tensor forward(Context& ctx, const Tensor& x) final { return join(ctx, x, nullptr); }
   Tensor append(Context& ctx, const Tensor& x, State* state) final { return join(ctx, x, state); }
@@ -56,6 +57,11 @@ class ResidualStep : public Layer {
   virtual Tensor join(Context& ctx, const Tensor& x, State* state) = 0;
   Tensor body(Context& ctx, const Tensor& x, State* state);
   Tensor shortcut(Context& ctx, const Tensor& x);
+  // The same of splits.
+  Split body(SplitPass& pass, const Split& x);
+  Split shortcut(SplitPass& pass, const Split& x);
+  Split normed(SplitPass& pass, Norm& norm, const char* name, const Split& x) const;
+  Split add(const SplitPass& pass, const Split& past, const Split& branch) const;
   // Dropout and stochastic depth (Huang et al., 2016): a row's branch is dropped, kept ones are scaled up.
   Tensor regularize(Context& ctx, Tensor branch);
   // past + branch, written over the branch where nobody else holds it.
@@ -64,6 +70,7 @@ class ResidualStep : public Layer {
 
   LayerOptions options_;
   std::string path_;
+  SplitPlace place_ = SplitPlace::mixer;  // of its body
 
  private:
   Axis out_;

@@ -18,6 +18,7 @@ TEST(Commands, EveryTableIsAnArrayWithOneObjectARow) {
       {"find", "mamba"},
       {"eval", model, "--task", "copy"},
       {"explain", model, "outlier_features", "--task", "copy"},
+      {"explain", model, "cdt_words", "--task", "copy", "--rows", "2"},
       {"compress", model, "magnitude", "--out", (folder / "small").string()},
       {"bench", "norms", "--lengths", "[4, 8]", "--repeats", "1"}};
   for (const auto& table : tables) {
@@ -50,6 +51,24 @@ TEST(Commands, ResultsHaveTheSettingsInForce) {
   EXPECT_EQ(row.at("report").at("positions").size(), 9u) << "before each of 8 sub-blocks, and the head";
   EXPECT_EQ(Json::parse(read_file(small + "/compression.json")), row);
   EXPECT_LT(row.at("parameters").get<int64_t>(), row.at("parameters before").get<int64_t>());
+}
+
+// A circuit of prompts from a file needs no rows of a task, and its page shows it.
+TEST(Commands, ExplainWritesAPage) {
+  const TemporaryFolder folder;
+  const auto model = (folder / "model").string(), prompts = (folder / "prompts.json").string(),
+             page = (folder / "page.html").string();
+  make_copy_model(model);
+  write_atomically(prompts, R"({"prompts": [{"tokens": [1, 2, 3], "answer": 4, "foil": 5}],
+                                "reference": [[3, 2, 1], [2, 2, 1]]})");
+  const auto row =
+      json_of({"explain", model, "cdt_circuit", "--set", "prompts=" + prompts, "--report", page})[0];
+  EXPECT_EQ(row.at("report").at("prompts"), 1);
+  EXPECT_EQ(row.at("settings").at("options").at("keep_per_round"), 2);
+  EXPECT_FALSE(row.at("settings").contains("rows"));
+  const auto html = read_file(page);
+  EXPECT_NE(html.find("layer.head@position"), std::string::npos);
+  EXPECT_NE(html.find("logits"), std::string::npos);
 }
 
 TEST(Commands, ListHasWhatTheKindsPromise) {

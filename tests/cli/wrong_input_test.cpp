@@ -124,6 +124,35 @@ TEST_F(WrongInput, UnknownNames) {
   refused({"bench", "mixers", "--parts", "mamb"}, "did you mean 'mamba'?");
 }
 
+TEST_F(WrongInput, Circuits) {
+  const auto circuit = [&](const std::vector<std::string>& settings, const std::string& piece) {
+    std::vector<std::string> words = {"explain", path("copy"),   "cdt_circuit", "--task",      "copy",
+                                      "--data",  "min_length=4", "--data",      "max_length=4"};
+    for (const auto& setting : settings) words.push_back("--set"), words.push_back(setting);
+    refused(words, piece);
+  };
+  circuit({"sources=[[9, 0, 0]]"}, "source [9, 0, 0]: expected a layer from 0 to 3, found 9");
+  circuit({"sources=[[0, 99, 0]]"}, "expected a position");
+  circuit({"sources=[[0, 0, 7]]"}, "expected a head");
+  circuit({"sources=[[2, 1, 0]]", "targets=[[1, 1, 0]]"}, "a source in an earlier layer");
+  circuit({"sources=[1]"}, "[[layer, position, head]]");
+  circuit({"inject=median"}, "'inject'");
+  const auto file = [&](const std::string& text, const std::string& piece) {
+    write("prompts.json", text);
+    refused({"explain", path("copy"), "cdt_circuit", "--set", "prompts=" + path("prompts.json")}, piece);
+  };
+  file(R"({"prompts": [{"tokens": [1, 2], "answer": 3, "foil": 3}], "reference": [[1, 2]]})",
+       "found 3 for both in prompt 0");
+  file(R"({"prompts": [{"tokens": [1, 2], "answer": 3, "foil": 4}]})", "means of a reference set");
+  file(R"({"prompts": [{"tokens": [1, 2], "answer": 3, "foil": 4}], "reference": [[1, 2, 3]]})",
+       "at the 2 places of the prompts, found 3");
+  file(R"({"prompts": [{"tokens": [1, 999], "answer": 3, "foil": 4}], "reference": [[1, 2]]})",
+       "token id 999 is outside the vocabulary");
+  refused({"explain", path("copy"), "cdt_words", "--task", "copy", "--set", "level=9"}, "split at level 9");
+  refused({"explain", path("copy"), "cdt_words", "--task", "copy", "--set", "label=1", "--set", "foil=1"},
+          "two that differ");
+}
+
 TEST_F(WrongInput, Files) {
   refused({"eval", path("nowhere"), "--task", "copy"}, "nowhere");
   refused({"eval", path("truncated"), "--task", "copy"}, "truncated");

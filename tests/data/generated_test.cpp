@@ -141,6 +141,35 @@ TEST(Generated, InductionHeadsRecallsWhatFollowedTheMark) {
               });
 }
 
+TEST(Generated, SuccessorsCountsWhatTheRowItselfTells) {
+  const auto task = make_generated_task("successors", {{"length", 12}, {"symbols", 5}, {"landings", 2}});
+  int counted = 0, others = 0;
+  for (int index = 0; index < 50; ++index) {
+    const auto sample = task->sample(9, index);
+    const auto& row = sample.input_ids;
+    ASSERT_EQ(row.size(), 12u);
+    for (size_t t = 0; t < row.size(); ++t) {
+      if (t + 1 < row.size()) EXPECT_EQ(sample.targets[t], row[t + 1]);
+      // What followed the same symbol when it came last.
+      int64_t followed = -1;
+      for (size_t j = 0; j < t; ++j)
+        if (row[j] == row[t]) followed = row[j + 1];
+      EXPECT_EQ(sample.loss_mask[t] != 0, followed == sample.targets[t]);
+      (sample.loss_mask[t] ? counted : others)++;
+    }
+  }
+  EXPECT_GT(counted, 100);
+  EXPECT_GT(others, 100);
+  // Without jumps a row walks along its permutation.
+  const auto plain = make_generated_task("successors", {{"jump", 0.0}, {"length", 30}, {"symbols", 6}});
+  const auto row = plain->sample(1, 0).input_ids;
+  std::map<int64_t, int64_t> follows;
+  for (size_t t = 0; t + 1 < row.size(); ++t)
+    EXPECT_EQ(follows.emplace(row[t], row[t + 1]).first->second, row[t + 1]);
+  EXPECT_NE(message_of("successors", {{"symbols", 3}, {"landings", 4}}).find("at most 3 landings"),
+            std::string::npos);
+}
+
 TEST(Generated, ModularArithmeticIsRight) {
   for (const std::string operation : {"add", "subtract", "multiply"}) {
     for_samples("modular_arithmetic", {{"modulus", 7}, {"operands", 3}, {"operation", operation}}, 50,

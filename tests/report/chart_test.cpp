@@ -157,5 +157,45 @@ TEST(LineChart, PassesOverAbsentValuesAndBreaksAtNaN) {
   EXPECT_THROW(line_chart(table, {.title = "t", .x = "step", .y = {}}), Error);
 }
 
+TEST(HeatChart, HasACellForEachFiniteRow) {
+  Table table({{"place"}, {"row"}, {"score", "", ".1f"}, {"text"}});
+  table.add({{"place", 0}, {"row", 0}, {"score", 1.5}, {"text", "a"}});
+  table.add({{"place", 1}, {"row", 0}, {"score", std::nan("")}, {"text", "b"}});
+  table.add({{"place", 0}, {"row", 1}, {"score", -2}, {"text", "c"}});
+  HeatOptions options;
+  options.title = "t", options.x = "place", options.y = "row", options.value = "score",
+  options.label = "text";
+  const auto chart = heat_chart(table, options);
+  const auto& cells = chart.spec["datasets"]["cells"];
+  ASSERT_EQ(cells.size(), 2u);
+  EXPECT_EQ(cells[1]["value"], -2);
+  EXPECT_EQ(cells[1]["label"], "c");
+  EXPECT_EQ(cells[0]["t2"], "1.5");
+  options.value = "scor";
+  EXPECT_THROW(heat_chart(table, options), Error);
+}
+
+TEST(GraphChart, JoinsNodesAtTheirPlaces) {
+  Table nodes({{"node"}, {"x"}, {"y"}}), edges({{"from"}, {"to"}, {"by"}, {"share"}});
+  nodes.add({{"node", "a"}, {"x", 1}, {"y", 0}});
+  nodes.add({{"node", "b"}, {"x", 4}, {"y", 2}});
+  edges.add({{"from", "a"}, {"to", "b"}, {"by", "key"}, {"share", -0.5}});
+  GraphOptions options;
+  options.title = "t", options.x = "x", options.y = "y", options.name = "node";
+  options.from = "from", options.to = "to", options.weight = "share", options.colour = "by";
+  const auto chart = graph_chart(nodes, edges, options);
+  const auto& line = chart.spec["datasets"]["edges"][0];
+  EXPECT_EQ(line["x"], 1);
+  EXPECT_EQ(line["y"], 0);
+  EXPECT_EQ(line["x2"], 4);
+  EXPECT_EQ(line["y2"], 2);
+  EXPECT_EQ(line["weight"], 0.5);
+  EXPECT_EQ(line["t2"], "-0.5");
+  EXPECT_EQ(line["group"], "key");
+  EXPECT_EQ(chart.spec["datasets"]["nodes"].size(), 2u);
+  edges.add({{"from", "a"}, {"to", "c"}, {"by", "key"}, {"share", 1}});
+  EXPECT_THROW(graph_chart(nodes, edges, options), Error);
+}
+
 }  // namespace
 }  // namespace formwork

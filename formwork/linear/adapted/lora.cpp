@@ -1,9 +1,9 @@
 // LoRA: Low-Rank Adaptation of Large Language Models (Hu et al., 2021). A frozen map in any representation
 // with a trained low-rank update: y = W x + (alpha / r) B A x + b, A [r, in] as a linear map begins, B [out,
 // r] zero.
-#include "formwork/linear/linear_map.h"
 #include "formwork/linear/map_options.h"
 #include "formwork/linear/product.h"
+#include "formwork/linear/split_linear.h"
 
 namespace formwork {
 namespace {
@@ -18,12 +18,12 @@ LinearNeed without_bias(LinearNeed need) {
   return need;
 }
 
-class Lora final : public LinearMap {
+class Lora final : public SplitLinear {
  public:
   using Options = LoraMapOptions;
 
   Lora(Build& build, const LinearNeed& need, const Options& options)
-      : LinearMap(build, need), options_(options) {
+      : SplitLinear(build, need), options_(options) {
     if (need.bank.size > 0) fail("{}: 'lora' adapts a single matrix, not a bank of {}", path(), banks());
     build_base(build, need);
     const Axis rank = build.axis("rank", options.rank);
@@ -57,6 +57,13 @@ class Lora final : public LinearMap {
     const auto y = base_->forward(ctx, x) + linear_product(inner, ctx.value(*b_), {}) * scale();
     const auto bias = bias_value(ctx, -1);
     return bias.defined() ? y + bias : y;
+  }
+  Split products(SplitPass& pass, const Split& x) override {
+    auto& ctx = pass.ctx();
+    const auto update = on_both_sides(x, [&](const Tensor& sides) {
+      return linear_product(linear_product(sides, ctx.value(*a_), {}), ctx.value(*b_), {}) * scale();
+    });
+    return through(pass, *base_, x) + update;
   }
 
  private:

@@ -4,6 +4,7 @@
 
 #include "formwork/kernels/cpu/int4.h"
 #include "formwork/linear/map_options.h"
+#include "formwork/linear/split_linear.h"
 #include "formwork/linear/stored.h"
 
 namespace formwork {
@@ -77,12 +78,12 @@ void multiply_in_parts(const Tensor& x, const Int4Weight& weight, const Tensor& 
   }
 }
 
-class Int4Linear final : public LinearMap {
+class Int4Linear final : public SplitLinear {
  public:
   using Options = Int4Options;
 
   Int4Linear(Build& build, const LinearNeed& need, const Options& options)
-      : LinearMap(build, need), group_(options.group) {
+      : SplitLinear(build, need), group_(options.group) {
     require_single(build, need, "int4");
     check_group(group_, build.path());
     Dim out = need.out, groups = need.in, pairs = need.in;

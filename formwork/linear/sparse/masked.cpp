@@ -5,6 +5,7 @@
 
 #include "formwork/linear/map_options.h"
 #include "formwork/linear/product.h"
+#include "formwork/linear/split_linear.h"
 #include "formwork/linear/stored.h"
 
 namespace formwork {
@@ -70,11 +71,11 @@ class Scatter final : public Source {
   mutable MadeFrom<Tensor> mask_;
 };
 
-class MaskedLinear final : public LinearMap {
+class MaskedLinear final : public SplitLinear {
  public:
   using Options = MaskedOptions;
 
-  MaskedLinear(Build& build, const LinearNeed& need, const Options& options) : LinearMap(build, need) {
+  MaskedLinear(Build& build, const LinearNeed& need, const Options& options) : SplitLinear(build, need) {
     require_single(build, need, "masked");
     Rule rule = need.rule;
     rule.init = init::zeros();

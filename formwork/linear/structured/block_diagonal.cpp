@@ -2,17 +2,18 @@
 // of the input alone: y_k = x_k W_k^T + b_k, W_k [out / n, in / n]. A grouped 1x1 convolution is the same
 // map.
 #include "formwork/linear/map_options.h"
+#include "formwork/linear/split_linear.h"
 #include "formwork/linear/stored.h"
 
 namespace formwork {
 namespace {
 
-class BlockDiagonal final : public LinearMap {
+class BlockDiagonal final : public SplitLinear {
  public:
   using Options = BlockDiagonalOptions;
 
   BlockDiagonal(Build& build, const LinearNeed& need, const Options& options)
-      : LinearMap(build, need), blocks_(options.blocks) {
+      : SplitLinear(build, need), blocks_(options.blocks) {
     require_single(build, need, "block_diagonal");
     if (in() % blocks_ != 0 || out() % blocks_ != 0)
       fail("{}: {} blocks do not divide a matrix of {} outputs and {} inputs", path(), blocks_, out(), in());

@@ -2,6 +2,7 @@
 // y = [x W_0^T, x W_1^T, ..] + b. A fused map (query, key and value; gate and up) keeps its place and its one
 // output, and its segments, "<path>.0", "<path>.1", .., can be represented each in its own way.
 #include "formwork/linear/nested.h"
+#include "formwork/linear/split_linear.h"
 #include "formwork/linear/stored.h"
 
 namespace formwork {
@@ -14,13 +15,13 @@ Role segment_role(Role role, size_t segment, size_t segments) {
   return role;
 }
 
-class Stacked final : public LinearMap {
+class Stacked final : public SplitLinear {
  public:
   struct Options {
     void describe(Fields&) {}
   };
 
-  Stacked(Build& build, const LinearNeed& need, const Options&) : LinearMap(build, need) {
+  Stacked(Build& build, const LinearNeed& need, const Options&) : SplitLinear(build, need) {
     require_single(build, need, "stacked");
     for (size_t i = 0; i < need.out.segments.size(); ++i) {
       LinearNeed segment = need;
@@ -48,6 +49,14 @@ class Stacked final : public LinearMap {
     const auto y = joined(-1, [&](LinearMap& map) { return map.forward(ctx, x); });
     const auto bias = bias_value(ctx, -1);
     return bias.defined() ? y + bias : y;
+  }
+  Split products(SplitPass& pass, const Split& x) override {
+    std::vector<Tensor> relevant, rest;
+    for (const auto& map : maps_) {
+      const auto y = through(pass, *map, x);
+      relevant.push_back(y.relevant), rest.push_back(y.rest);
+    }
+    return {at::cat(relevant, -1), at::cat(rest, -1)};
   }
 
  private:

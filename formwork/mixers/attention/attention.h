@@ -18,7 +18,7 @@
 
 namespace formwork {
 
-class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixFacet {
+class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixFacet, public SplitFacet {
  public:
   using Options = AttentionOptions;
 
@@ -29,6 +29,7 @@ class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixF
   // Scores and weighted values; the projections count themselves.
   double flops_per_token(int64_t context) const override;
   TokenMatrix matrix(Context& ctx, const Tensor& x) override;
+  Split carry(SplitPass& pass, const Split& x) override;
 
  protected:
   Tensor mix(Context& ctx, const Tensor& x) override;
@@ -37,6 +38,9 @@ class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixF
  private:
   struct Heads {
     Tensor q, k, v;  // [B, Tq, H, d], [B, Tk, Hkv, d], [B, Tk, Hkv, dv]
+  };
+  struct SplitHeads {
+    Heads relevant, rest;
   };
   // What queries may see: in terms of tokens (runs, lengths, prefix) and of positions.
   struct Sight {
@@ -53,6 +57,7 @@ class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixF
   // Projects, normalizes and turns.
   Heads project(Context& ctx, const Tensor& x, const Tensor& positions);
   Heads split(Context& ctx, Tensor qkv, const Tensor& positions);
+  SplitHeads project(SplitPass& pass, const Split& x, const Tensor& positions);
   Sight all_tokens(const Context& ctx, const Tensor& x) const;          // of one stream, nothing cached
   Tensor attend(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, out]
   // As project and attend, in one operation where the kernels allow it.
@@ -63,6 +68,8 @@ class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixF
   AttentionPlan plan_for(const Sight& sight) const;
   Tensor fused(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, H, dv]
   Tensor plain(Context& ctx, const Heads& heads, const Sight& sight);  // -> [B, Tq, H, dv]
+  // Weights of a run times its values -> [rows, Tq, H, dv].
+  Tensor mixed(const Heads& heads, const AttentionRun& run, const Tensor& weights) const;
   Tensor plain_run(Context& ctx, const Heads& heads, const Sight& sight, const AttentionRun& run);
   // [rows, H, Tq, Tk] of a run.
   Tensor weights(Context& ctx, const Heads& heads, const Sight& sight, const AttentionRun& run);

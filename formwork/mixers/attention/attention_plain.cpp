@@ -55,12 +55,16 @@ Tensor AttentionMixer::weights(Context& ctx, const Heads& heads, const Sight& si
   return ctx.dropout(path_ + ".dropout", ctx.tap(weights_tap_, seen), options_.dropout);
 }
 
-Tensor AttentionMixer::plain_run(Context& ctx, const Heads& heads, const Sight& sight,
-                                 const AttentionRun& run) {
+Tensor AttentionMixer::mixed(const Heads& heads, const AttentionRun& run, const Tensor& weights) const {
   const auto v = cut(run, heads.v, run.key, run.keys).transpose(1, 2);
   const int64_t below = group_ * run.queries, all = kv_heads_ * group_;
-  const auto seen = weights(ctx, heads, sight, run).reshape({run.rows, kv_heads_, below, run.keys});
+  const auto seen = weights.reshape({run.rows, kv_heads_, below, run.keys});
   return seen.matmul(v).view({run.rows, all, run.queries, value_width_}).transpose(1, 2);
+}
+
+Tensor AttentionMixer::plain_run(Context& ctx, const Heads& heads, const Sight& sight,
+                                 const AttentionRun& run) {
+  return mixed(heads, run, weights(ctx, heads, sight, run));
 }
 
 TokenMatrix AttentionMixer::matrix(Context& ctx, const Tensor& x) {
