@@ -15,7 +15,7 @@ class TowerModel : public Model {
   std::vector<std::string> segments() const override { return tower_.segments(); }
 
  protected:
-  // `fields` of the record that it takes.
+  // `fields` of the record that it takes beside the tokens.
   TowerModel(const Build& build, const Options& options, bool causal, std::vector<std::string> fields);
 
   TokenTower tower_;
