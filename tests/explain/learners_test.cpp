@@ -29,12 +29,12 @@ TEST(LeastSquares, OfLeastNormMeetsAllExamplesUpToD) {
     const auto known = draw(5, n).first(n);
     EXPECT_LT(gap(learner("ols")->predict(known, known.x), known.y), 1e-8) << n;
     // The least norm has no part outside the span of the examples.
-    const auto w = weights("ols", {}, known);
+    const auto w = weights("ols", Json::object(), known);
     const auto inside = at::linalg_pinv(known.x).matmul(known.x.matmul(w.unsqueeze(-1))).squeeze(-1);
     EXPECT_LT(gap(w, inside), 1e-8) << n;
   }
   const auto many = draw(5, 9);
-  EXPECT_LT(gap(weights("ols", {}, many.first(9)), many.w), 1e-8);
+  EXPECT_LT(gap(weights("ols", Json::object(), many.first(9)), many.w), 1e-8);
 }
 
 TEST(Ridge, SolvesItsEquationAndIsLeastSquaresAtZero) {
@@ -45,8 +45,9 @@ TEST(Ridge, SolvesItsEquationAndIsLeastSquaresAtZero) {
             1e-10);
   for (const int64_t n : {2, 9}) {
     const auto some = known.first(n);
-    EXPECT_EQ(gap(weights("ridge", {{"lambda", 0}}, some), weights("ols", {}, some)), 0);
-    EXPECT_EQ(gap(weights("bayes", {{"sigma", 0}, {"tau", 2}}, some), weights("ols", {}, some)), 0);
+    EXPECT_EQ(gap(weights("ridge", {{"lambda", 0}}, some), weights("ols", Json::object(), some)), 0);
+    EXPECT_EQ(gap(weights("bayes", {{"sigma", 0}, {"tau", 2}}, some), weights("ols", Json::object(), some)),
+              0);
   }
   EXPECT_EQ(
       gap(weights("bayes", {{"sigma", 0.6}, {"tau", 2}}, known), weights("ridge", {{"lambda", 0.09}}, known)),
@@ -179,7 +180,7 @@ TEST(Distances, OfLinearLearnersAreThoseOfTheirWeights) {
   const auto found = behaviour(predictor(*learner("ols")), examples, options).at("distances");
   for (const auto& row : found) {
     const auto known = examples.first(row.at("n").get<int64_t>());
-    const auto apart = weights("ols", {}, known) - weights("ridge", {{"lambda", 0.5}}, known);
+    const auto apart = weights("ols", Json::object(), known) - weights("ridge", {{"lambda", 0.5}}, known);
     EXPECT_NEAR(row.at("ilwd").get<double>(), apart.square().sum(1).mean().item<double>(), 1e-10);
   }
 }

@@ -44,7 +44,7 @@ TEST(VectorRows, AStackWithoutLayersIsTwoMapsAndThePositions) {
 }
 
 TEST(VectorRows, ThatDoNotFitAreRefused) {
-  auto model = build({});
+  auto model = build(Json::object());
   const auto refused = [&](const Tensor& x) { return error_of([&] { run(*model, x); }); };
   EXPECT_EQ(
       refused(at::zeros({2, 5, 4}, at::kDouble)),
@@ -116,7 +116,7 @@ TEST(Trunk, TheNormedValueGoesPastTheBody) {
 }
 
 TEST(Stack, TheStreamAfterEachStepHasATap) {
-  auto model = build({});
+  auto model = build(Json::object());
   std::vector<std::string> seen;
   Tensor last;
   auto board = model->make_board();
@@ -133,17 +133,20 @@ TEST(Stack, TheStreamAfterEachStepHasATap) {
 TEST(Sources, GiveParametersTheirInitializationByTheLongestPattern) {
   const auto init = [](const char* name) { return Json{{"type", "stored"}, {"init", name}}; };
   const auto model =
-      build({}, {{"*", init("constant:2")},
-                 {"layers.*", init("ones")},
-                 {"layers.0.mixer.*", {{"type", "stored"}, {"frozen", true}}},
-                 {"head.bias", {{"type", "stored"}, {"frozen", true}, {"init", "constant:3"}}}});
+      build(Json::object(), {{"*", init("constant:2")},
+                             {"layers.*", init("ones")},
+                             {"layers.0.mixer.*", {{"type", "stored"}, {"frozen", true}}},
+                             {"head.bias", {{"type", "stored"}, {"frozen", true}, {"init", "constant:3"}}}});
   for (const auto& param : model->inventory().params) {
     const bool layer = param.name.starts_with("layers."), bias = param.name == "head.bias";
     EXPECT_TRUE(param.value.eq(bias ? 3 : layer ? 1 : 2).all().item<bool>()) << param.name;
     EXPECT_EQ(param.trainable(), !bias && !param.name.starts_with("layers.0.mixer.")) << param.name;
   }
-  EXPECT_NE(error_of([&] { build({}, {{"*", init("constnat:2")}}); }).find("constant"), std::string::npos);
-  EXPECT_NE(error_of([&] { build({}, {{"*", {{"type", "stored"}, {"inti", "ones"}}}}); }), "");
+  EXPECT_NE(error_of([&] {
+              build(Json::object(), {{"*", init("constnat:2")}});
+            }).find("constant"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { build(Json::object(), {{"*", {{"type", "stored"}, {"inti", "ones"}}}}); }), "");
 }
 
 }  // namespace

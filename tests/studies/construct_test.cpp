@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "formwork/data/generated/linear_regression.h"
 #include "formwork/linear/linear_map.h"
 #include "formwork/studies/incontext/linear_constructions.h"
 #include "formwork/studies/recipes/icl_exactness.h"
