@@ -141,7 +141,8 @@ void add_stems(std::vector<Subject>& list) {
 }  // namespace
 
 std::string Subject::with(const std::string& name) const {
-  return is_part() ? name : field.substr(0, field.size() - std::string("input_ids").size()) + name;
+  const std::string ids = "input_ids";
+  return field.ends_with(ids) ? field.substr(0, field.size() - ids.size()) + name : name;
 }
 
 std::vector<Subject> part_subjects() {

@@ -101,7 +101,7 @@ TEST(GradientDescent, ThatDivergesIsRefusedWithItsSpectralRadius) {
       error_of([&] {
         weights("gd", {{"steps", 2}, {"rate", 0.1}}, known);
       }),
-      "learner 'gd': rate 0.1 diverges on 2 examples: expected a spectral radius of I - 2 rate (X^T X + "
+      "learner 'gd': rate 0.1 diverges on n = 2 examples: expected a spectral radius of I - 2 rate (X^T X + "
       "lambda I) of at most 1, found 2.6; choose a lower rate");
   weights("gd", {{"steps", 1}, {"rate", 0.1}}, known);
   weights("gd", {{"steps", 2}, {"rate", 0.05}}, known);

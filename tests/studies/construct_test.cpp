@@ -80,8 +80,8 @@ TEST(RawInstruction, IsItsFormulaForEveryReadSetAndOperation) {
     Construction program(shape(3, 5));
     const auto start = at::tensor({1.0, 2.0}, at::kDouble);
     const auto in = program.input(), out = program.block(2, start);
-    const Raw raw{earlier_of_its_kind, in.part(0, 2),      in.part(1, 2),      out,
-                  numbers({4, 2}, 2),  numbers({4, 2}, 3), numbers({2, 4}, 4), op};
+    const ReadArithmeticWrite raw{earlier_of_its_kind, in.part(0, 2),      in.part(1, 2),      out,
+                                  numbers({4, 2}, 2),  numbers({4, 2}, 3), numbers({2, 4}, 4), op};
     program.raw(raw);
     const auto x = numbers({6, 5, 3});
     auto expected = start.expand({6, 5, 2}).clone();

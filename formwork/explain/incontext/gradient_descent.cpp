@@ -68,9 +68,9 @@ class GradientDescent final : public LinearLearner {
     const double radius = (1 - 2 * options_.rate * curvature).abs().max().item<double>();
     if (radius > 1 + 1e-9)
       fail(
-          "learner 'gd': rate {:g} diverges on {} examples: expected a spectral radius of I - 2 rate (X^T X "
-          "+ "
-          "lambda I) of at most 1, found {:.3g}; choose a lower rate",
+          "learner 'gd': rate {:g} diverges on n = {} examples: expected a spectral radius of I - 2 rate "
+          "(X^T "
+          "X + lambda I) of at most 1, found {:.3g}; choose a lower rate",
           options_.rate, known.known(), radius);
   }
 

@@ -94,7 +94,7 @@ void Construction::add_product(Layer& layer, const std::vector<Weight>& u, const
   layer.units.push_back({scaled(v, c), 0, scaled(out, -back)});
 }
 
-void Construction::raw(const Raw& raw) {
+void Construction::raw(const ReadArithmeticWrite& raw) {
   const int64_t p = raw.w_o.dim() == 2 ? raw.w_o.size(1) : 0;
   require_matrix("W_a", raw.w_a, p, raw.r.size);
   require_matrix("W", raw.w_s, p, raw.s.size);

@@ -30,7 +30,7 @@ ReadSet reads(int64_t token, int64_t source);
 
 enum class Arithmetic { add, multiply };
 
-struct Raw {
+struct ReadArithmeticWrite {
   ReadSet read;
   Block r, s, w;
   Tensor w_a, w_s, w_o;  // [p, |r|], [p, |s|], [|w|, p]
@@ -59,7 +59,7 @@ class Construction {
   // Fresh channels, with these values at every token; 0 where none are given.
   Block block(int64_t size, const Tensor& initial = {});
 
-  void raw(const Raw& raw);
+  void raw(const ReadArithmeticWrite& raw);
   // to <- from of the token that is read (the mean of those).
   void mov(const ReadSet& read, Block from, Block to);
   // At `token`: to [m, n] <- a [m, k] b [k, n], row by row.
