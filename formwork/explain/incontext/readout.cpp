@@ -85,9 +85,8 @@ class Readout final : public Probe {
   Options options_;
 };
 
-FORMWORK_PART(
-    Probe, Readout, "readout",
-    "whether X^T y or w can be read off the hidden states of a model of linear regression in context");
+FORMWORK_PART(Probe, Readout, "readout",
+              "whether X^T y or w can be read off the hidden states of a model that learns in context");
 
 }  // namespace
 

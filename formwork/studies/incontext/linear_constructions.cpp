@@ -6,30 +6,26 @@ namespace {
 Tensor eye(int64_t n, double factor = 1) { return factor * at::eye(n, at::kDouble); }
 
 // Where the examples lie: y of example i, from 0, is token 2 i + 1.
-class Rows {
- public:
+struct Rows {
   Rows(const LinearConstructOptions& options, Construction& program)
-      : options_(options),
-        program_(program),
+      : examples(options.examples),
+        program(program),
         y(program.input().part(0, 1)),
         x(program.input().part(1, options.d)),
         own_x(program.block(options.d)) {}
 
   int64_t token(int64_t example) const { return 2 * example + 1; }
-  int64_t question() const { return 2 * options_.examples; }
+  int64_t question() const { return 2 * examples; }
   // Token y_i takes x_i beside it, and `state` of the example before.
   void gather(int64_t example, Block state) const {
-    program_.mov(reads(token(example), token(example) - 1), x, own_x);
-    if (example > 0) program_.mov(reads(token(example), token(example) - 2), state, state);
+    program.mov(reads(token(example), token(example) - 1), x, own_x);
+    if (example > 0) program.mov(reads(token(example), token(example) - 2), state, state);
   }
-  void hand_over(Block state) const { program_.mov(reads(question(), question() - 1), state, state); }
+  void hand_over(Block state) const { program.mov(reads(question(), question() - 1), state, state); }
 
- private:
-  const LinearConstructOptions& options_;
-  Construction& program_;
-
- public:
-  const Block y, x, own_x;
+  int64_t examples;
+  Construction& program;
+  Block y, x, own_x;
 };
 
 Construction program_of(const LinearConstructOptions& options) {

@@ -9,7 +9,7 @@ constexpr double kSharp = 1e3;   // exp(-kSharp) is 0
 constexpr double kOff = 1e6;     // GELU(-kOff) is 0
 constexpr double kDivide = 1e5;  // how far a divisor outweighs the other channels
 
-double at_(const Tensor& matrix, int64_t row, int64_t column) { return matrix[row][column].item<double>(); }
+double entry(const Tensor& matrix, int64_t row, int64_t column) { return matrix[row][column].item<double>(); }
 
 std::string text_of(Block block) { return fmt::format("[{}, {})", block.first, block.first + block.size); }
 
@@ -117,7 +117,7 @@ void Construction::raw(const ReadArithmeticWrite& raw) {
   const auto row = [](const Tensor& matrix, int64_t j, Block block) {
     std::vector<Weight> weights;
     for (int64_t i = 0; i < block.size; ++i)
-      if (const double value = at_(matrix, j, i); value != 0) weights.push_back({block.first + i, value});
+      if (const double value = entry(matrix, j, i); value != 0) weights.push_back({block.first + i, value});
     return weights;
   };
   clear(layer, raw.w, /*everywhere=*/false);
@@ -135,7 +135,7 @@ void Construction::write_sum(Layer& layer, const std::vector<Term>& terms, Block
     std::vector<Weight> in{{to.first + i, -1}};
     for (const auto& [matrix, block] : terms)
       for (int64_t j = 0; j < block.size; ++j)
-        if (const double value = at_(matrix, i, j); value != 0) in.push_back({block.first + j, value});
+        if (const double value = entry(matrix, i, j); value != 0) in.push_back({block.first + j, value});
     add_linear(layer, std::move(in), bias.defined() ? bias[i].item<double>() : 0, to.first + i, false);
   }
 }
