@@ -1,5 +1,6 @@
-// Linear regression in context (What Can Transformers Learn In-Context?, Garg et al., 2022; What learning
-// algorithm is in-context learning?, Akyurek et al., 2023): each row is a problem of its own,
+// Problems of linear regression, one a row, to be learned in context (What Can Transformers Learn
+// In-Context?, Garg et al., 2022; What learning algorithm is in-context learning?, Akyurek et al., 2023).
+// Each is
 //
 //   w ~ N(0, tau^2 I_d),  x_i ~ N(0, s^2 I_d),  y_i = w . x_i + e_i,  e_i ~ N(0, sigma^2),  i = 1 .. n
 //
