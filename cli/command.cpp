@@ -1,7 +1,8 @@
 #include "command.h"
 
-#include <filesystem>
+#include <unistd.h>
 
+#include "formwork/core/file.h"
 #include "formwork/models/built_in_specs.h"
 
 namespace formwork::cli {
@@ -171,6 +172,22 @@ Spec find_spec(const std::string& name) {
     fail("expected a model, a JSON file or a built-in Spec ({}), found no file '{}'", fmt::join(known, ", "),
          name);
   fail_unknown("Spec (a JSON file, or built-in)", name, known);
+}
+
+void create_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (!folder.empty()) std::filesystem::create_directories(folder, error);
+  if (error) fail("cannot create '{}': {}", folder.string(), error.message());
+}
+
+void check_report(const std::filesystem::path& report) {
+  if (std::filesystem::is_directory(report))
+    fail("--report: '{}' is a folder; name a file in it", report.string());
+  create_folder(report.parent_path());
+  auto probe = report;
+  probe += fmt::format(".tmp-{}", ::getpid());
+  { const OutputFile file(probe); }
+  std::filesystem::remove(probe);
 }
 
 void print(const Table& table, bool json) {

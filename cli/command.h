@@ -1,6 +1,7 @@
 // Commands of the program: each file of this room registers one.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -118,6 +119,11 @@ struct RowChoice {
   // As echoed into results.
   Json in_force() const { return {{"task", task.in_force()}, {"rows", rows}, {"seed", seed}}; }
 };
+
+// Makes a folder with those above it; nothing where the name is empty.
+void create_folder(const std::filesystem::path& folder);
+// Throws where no page can be written: hours of work must not end there.
+void check_report(const std::filesystem::path& report);
 
 void print(const Table& table, bool json);
 

@@ -39,22 +39,6 @@ std::vector<std::string> find_methods(const std::string& list) {
   return chosen;
 }
 
-void create_folder(const fs::path& folder) {
-  std::error_code error;
-  if (!folder.empty()) fs::create_directories(folder, error);
-  if (error) fail("cannot create '{}': {}", folder.string(), error.message());
-}
-
-// Hours of work must not end at a page that cannot be written.
-void check_report(const fs::path& report) {
-  if (fs::is_directory(report)) fail("--report: '{}' is a folder; name a file in it", report.string());
-  create_folder(report.parent_path());
-  auto probe = report;
-  probe += fmt::format(".tmp-{}", ::getpid());
-  { const OutputFile file(probe); }
-  fs::remove(probe);
-}
-
 // Where finished work is kept: as asked, beside the report, or for this run alone.
 struct Place {
   fs::path folder;

@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "formwork/core/file.h"
+#include "formwork/studies/claims_page.h"
 #include "formwork/studies/recorded_run.h"
 #include "formwork/studies/source_commit.h"
 #include "formwork/studies/study.h"
@@ -13,7 +14,7 @@ namespace formwork::cli {
 namespace {
 
 struct Arguments {
-  std::string name, out, record;
+  std::string name, out, record, report;
   std::vector<std::string> settings;
   Json options = Json::object();
   bool json = false;
@@ -66,6 +67,7 @@ std::string commit_for_record(const Arguments& arguments, const StudyOptions& op
 struct Run {
   Json facts;
   std::vector<Claim> claims;
+  std::vector<Chart> charts;
 };
 
 Run run_recipe(const Arguments& arguments) {
@@ -90,12 +92,14 @@ Run run_recipe(const Arguments& arguments) {
   run.claims = study->run(ctx);
   run.facts["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   run.facts["stages"] = ctx.stages();
+  run.charts = ctx.charts();
   return run;
 }
 
 void run(const Arguments& arguments) {
+  if (!arguments.report.empty()) check_report(arguments.report);
   const auto run = run_recipe(arguments);
-  Table table({{"claim"}, {"published"}, {"here", "", ".4g"}, {"expected"}, {"holds"}});
+  Table table(claims_table({}).columns());
   Json result = run.facts;
   result["claims"] = Json::array();
   for (const auto& claim : run.claims) {
@@ -110,6 +114,7 @@ void run(const Arguments& arguments) {
     read_recorded_run(arguments.record, result);
     write_atomically(arguments.record, result.dump(2) + "\n");
   }
+  if (!arguments.report.empty()) claims_page(run.facts, run.claims, run.charts).write(arguments.report);
   print(table, arguments.json);
   if (arguments.json) return;
   fmt::print("{}; seed {}, scale {:g}; {}; {:.1f} s\n{}\n", run.facts["system"].get<std::string>(),
@@ -130,6 +135,8 @@ void add(CLI::App& app) {
       ->required();
   command->add_option("--set", arguments->settings, "an option of the recipe as key=value; repeatable");
   command->add_option("--out", arguments->out, "a file for the result, as JSON");
+  command->add_option("--report", arguments->report,
+                      "an HTML page to write: claims, and the recipe's charts");
   command->add_option(
       "--record", arguments->record,
       "docs/results/NAME.json in a Git checkout: the result as the system's recorded run, which "

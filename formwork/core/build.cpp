@@ -87,6 +87,7 @@ Param* Build::param(const std::string& suffix, std::vector<Dim> dims, Rule rule)
   param.dims = std::move(dims);
   param.rule = std::move(rule);
   param.rule.frozen |= is_frozen(inventory.spec, full);
+  if (const auto init = init_of(inventory.spec, full); !init.empty()) param.rule.init = init::by_name(init);
   std::vector<int64_t> shape;
   for (const auto& dim : param.dims) shape.push_back(dim.stored());
   // Exactness tests build in double, and there nothing stays behind.

@@ -38,6 +38,12 @@ struct NormInfo {
   std::string gain, bias;  // parameter names; empty where there is none
 };
 
+// A step of a stack, and the tap of the stream after it.
+struct StepInfo {
+  Layer* layer;
+  Slot stream;
+};
+
 // What a model consists of.
 struct Inventory {
   Inventory();
@@ -59,7 +65,7 @@ struct Inventory {
   std::vector<LinearMap*> maps;
   std::vector<NormInfo> norms;
   std::map<std::string, Part*> parts;                     // by path
-  std::map<std::string, Layer*> steps;                    // of stacks, by name
+  std::map<std::string, StepInfo> steps;                  // of stacks, by name
   std::map<std::string, std::string> types;               // registered names, by path
   std::vector<std::pair<Slot, std::string>> raw_reads;    // taps read by something other than a map
   std::vector<std::pair<std::string, std::string>> ties;  // (name, name it shares with)

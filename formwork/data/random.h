@@ -1,7 +1,9 @@
 // Random numbers that are the same on every machine and depend on nothing but their key.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <numbers>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -33,6 +35,12 @@ class Random {
 
   // Uniform in [0, 1).
   double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+
+  // N(0, 1) (Box and Muller, 1958).
+  double normal() {
+    const double radius = std::sqrt(-2 * std::log(1 - uniform()));
+    return radius * std::cos(2 * std::numbers::pi * uniform());
+  }
 
   template <class T>
   void shuffle(std::vector<T>& items) {

@@ -58,15 +58,15 @@ class SequenceStates final : public runtime::State {
 
 class PlainStep final : public runtime::Step {
  public:
-  PlainStep(const Model& model, Layer& layer, int64_t out) : model_(model), layer_(layer), out_(out) {}
+  PlainStep(const Model& model, const StepInfo& step, int64_t out) : model_(model), step_(step), out_(out) {}
 
   std::unique_ptr<runtime::State> make_state(const runtime::StateOptions& options) const override {
     StateOptions own;
     own.batch = 1, own.capacity = options.capacity, own.dtype = model_.inventory().dtype;
     // Of the passes that may be taken back, each may be so many appends here.
     own.reversible = options.reversible * runtime::kManyTokens;
-    if (!layer_.make_state(own)) return nullptr;
-    return std::make_unique<SequenceStates>(layer_, own, options.rows);
+    if (!step_.layer->make_state(own)) return nullptr;
+    return std::make_unique<SequenceStates>(*step_.layer, own, options.rows);
   }
 
   void run(runtime::Pass& pass, runtime::State* state, runtime::Stream& stream) const override {
@@ -92,11 +92,11 @@ class PlainStep final : public runtime::Step {
     const auto x = at::from_blob(stream.x + first * stream.width, {1, count, stream.width}, at::kFloat)
                        .to(model_.inventory().dtype);
     at::from_blob(stream.spare + first * out_, {1, count, out_}, at::kFloat)
-        .copy_(layer_.append(ctx, x, state));
+        .copy_(ctx.tap(step_.stream, step_.layer->append(ctx, x, state)));
   }
 
   const Model& model_;
-  Layer& layer_;
+  StepInfo step_;
   int64_t out_;
 };
 
@@ -121,11 +121,11 @@ std::string PlainSteps::why_not(const std::string& path) const {
 }
 
 runtime::OtherSteps::Placed PlainSteps::step(const std::string& path, const std::string& why) const {
-  auto& layer = *model_.inventory().steps.at(path);
-  const auto* residual = dynamic_cast<const ResidualStep*>(&layer);
+  const auto& found = model_.inventory().steps.at(path);
+  const auto* residual = dynamic_cast<const ResidualStep*>(found.layer);
   if (!residual) throw runtime::NoRuntimeForm(why);
   reasons_.push_back(why);
-  return {std::make_unique<PlainStep>(model_, layer, residual->out().size), residual->out()};
+  return {std::make_unique<PlainStep>(model_, found, residual->out().size), residual->out()};
 }
 
 }  // namespace formwork

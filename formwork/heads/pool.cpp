@@ -33,6 +33,16 @@ Tensor pool(const Context& ctx, const Tensor& stream, const std::string& how) {
          lengths.clamp_min(1).unsqueeze(1).to(x.scalar_type());
 }
 
+Tensor pool_by_score(const Context& ctx, const Tensor& stream, const Tensor& scores) {
+  const auto [x, lengths] = rows(ctx, stream);
+  auto logits = rows(ctx, scores).first;
+  if (lengths.defined()) {
+    const auto keep = at::arange(x.size(1), lengths.options()).unsqueeze(0) < lengths.unsqueeze(1);
+    logits = logits.masked_fill(keep.logical_not().unsqueeze(-1), -std::numeric_limits<double>::infinity());
+  }
+  return logits.softmax(1).transpose(1, 2).matmul(x).squeeze(1);
+}
+
 Tensor token_of_rows(const Context& ctx, const Tensor& stream, int64_t index, const std::string& path) {
   const auto [x, lengths] = rows(ctx, stream);
   const int64_t shortest = lengths.defined() ? lengths.min().item<int64_t>() : x.size(1);

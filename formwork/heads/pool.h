@@ -9,6 +9,8 @@ namespace formwork {
 
 // The mean over the real tokens, the first token, or the last real token, as `how` says.
 Tensor pool(const Context& ctx, const Tensor& stream, const std::string& how);
+// sum_t a_t x_t with a = softmax over the real tokens of scores [B, T, 1].
+Tensor pool_by_score(const Context& ctx, const Tensor& stream, const Tensor& scores);
 // Token `index` of each row; a row with fewer is an error at `path`.
 Tensor token_of_rows(const Context& ctx, const Tensor& stream, int64_t index, const std::string& path);
 

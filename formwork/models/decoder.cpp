@@ -1,4 +1,4 @@
-// Decoder: a causal language model. Stem, stack, final norm, head.
+// Decoder: a causal model of rows, of token ids or, with a stem, of vectors. Stem, stack, final norm, head.
 #include "formwork/models/tower_model.h"
 
 namespace formwork {
@@ -10,7 +10,7 @@ class Decoder final : public TowerModel {
 
   Decoder(Build& build, const Options& options)
       : TowerModel(build, options, /*causal=*/true,
-                   {"input_ids", "attention_mask", "position_ids", "prefix_lengths", "offsets"}) {}
+                   {"attention_mask", "position_ids", "prefix_lengths", "offsets"}) {}
 
   Traits traits() const override {
     Traits traits;
@@ -24,7 +24,7 @@ class Decoder final : public TowerModel {
     return state;
   }
   Record append(Context& ctx, const Record& in, ModelState& state) override {
-    check_fields(in, {"input_ids", "attention_mask"});
+    check_fields(in, {tower_.field(), "attention_mask"});
     return tower_.append(ctx, in, "", *head_, state);
   }
 };

@@ -21,7 +21,7 @@ class Encoder final : public TowerModel {
 
  private:
   static std::vector<std::string> fields(bool segments) {
-    std::vector<std::string> names = {"input_ids", "attention_mask", "position_ids", "offsets"};
+    std::vector<std::string> names = {"attention_mask", "position_ids", "offsets"};
     if (segments) names.push_back("token_type_ids");
     return names;
   }

@@ -48,8 +48,7 @@ class EncoderDecoder final : public Model {
     decoder.in = decoder.out = options.share ? encoder.in : build.stream("decoder.residual", options.width);
     decoder.causal = true;
     decoder.streams["memory"] = encoder_->out();
-    decoder_ =
-        std::make_unique<TokenTower>(decoder, target, options.share ? &encoder_->embedding() : nullptr);
+    decoder_ = std::make_unique<TokenTower>(decoder, target, options.share ? encoder_->embedding() : nullptr);
     head_ = decoder_->make_head(build, options.head, options.tie);
   }
 

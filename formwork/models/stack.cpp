@@ -12,10 +12,7 @@ Stack::Stack(Build build, const std::vector<PartSpec>& layers, const PartSpec& n
     child.in = child.out = out_;
     layers_.push_back(Registry<Wiring>::make(child, layers[i]));
     out_ = layers_.back()->out();
-    for (auto& step : layers_.back()->steps()) {
-      steps_.push_back(step);
-      build.inventory().steps[step.name] = step.layer;
-    }
+    add_steps(build, *layers_.back());
   }
   if (build.causal)
     for (const auto& step : steps_)
@@ -27,19 +24,32 @@ Stack::Stack(Build build, const std::vector<PartSpec>& layers, const PartSpec& n
   norm_ = Registry<Norm>::make(child, norm);
 }
 
+void Stack::add_steps(const Build& build, Wiring& layer) {
+  std::map<std::string, Slot> taps;
+  for (auto& step : layer.steps()) {
+    const auto [tap, fresh] = taps.try_emplace(step.name, -1);
+    if (fresh)
+      tap->second = Build(build.inventory(), step.name, layer.out(), layer.out()).tap("stream", layer.out());
+    steps_.push_back(step);
+    taps_.push_back(tap->second);
+    build.inventory().steps[step.name] = {step.layer, tap->second};
+  }
+}
+
 void Stack::run(Context& ctx, int64_t first, int64_t last, Stream& stream) {
   const LayoutScope scope(ctx, stream.layout);
   for (int64_t i = first; i < last; ++i) {
     const auto& step = steps_.at(static_cast<size_t>(i));
     if (skipped(ctx, step)) continue;
-    stream.x = forward_segment(ctx, *step.layer, step.name, stream.x);
+    stream.x = ctx.tap(taps_[static_cast<size_t>(i)], forward_segment(ctx, *step.layer, step.name, stream.x));
     if (step.tokens) stream.layout = step.tokens->after(stream.layout);
   }
 }
 
 Tensor Stack::append(Context& ctx, Tensor x, ModelState& state) {
   for (size_t i = 0; i < steps_.size(); ++i)
-    if (!skipped(ctx, steps_[i])) x = steps_[i].layer->append(ctx, x, state.steps[i].get());
+    if (!skipped(ctx, steps_[i]))
+      x = ctx.tap(taps_[i], steps_[i].layer->append(ctx, x, state.steps[i].get()));
   return x;
 }
 

@@ -37,9 +37,12 @@ class Stack {
   bool skipped(const Context& ctx, const Step& step) const {
     return step.loop > 0 && step.loop >= ctx.choice("loops", step.loop + 1);
   }
+  // The stream after each step of a layer has a tap, "<step>.stream"; a step that is repeated delivers again.
+  void add_steps(const Build& build, Wiring& layer);
 
   std::vector<std::unique_ptr<Wiring>> layers_;
   std::vector<Step> steps_;
+  std::vector<Slot> taps_;  // of the stream after each step
   std::unique_ptr<Norm> norm_;
   std::string norm_path_, head_path_;
   Axis out_;

@@ -6,7 +6,7 @@ namespace {
 TokenStem::Options stem_options(const TowerOptions& options) {
   TokenStem::Options stem;
   stem.vocab = options.vocab, stem.segments = options.segments, stem.vocab_axis = options.vocab_axis;
-  stem.position = options.position, stem.norm = options.stem_norm;
+  stem.source = options.stem, stem.position = options.position, stem.norm = options.stem_norm;
   stem.embed_width = options.embed_width, stem.scale = options.stem_scale, stem.dropout = options.dropout;
   return stem;
 }
@@ -18,9 +18,9 @@ TokenTower::TokenTower(const Build& build, const TowerOptions& options, LinearMa
       stack_(build, expand_layers(options.layers, build.name("layers")), options.norm) {}
 
 Stream TokenTower::start(Context& ctx, const Record& in, const std::string& prefix) {
-  auto tokens = read_tokens(in, prefix);
+  auto tokens = read_tokens(in, prefix, stem_.field());
   const LayoutScope scope(ctx, tokens.layout);
-  return {stem_.forward(ctx, tokens.ids, tokens.positions, tokens.segments), tokens.layout,
+  return {stem_.forward(ctx, tokens.content, tokens.positions, tokens.segments), tokens.layout,
           tokens.compaction};
 }
 
@@ -46,27 +46,27 @@ void TokenTower::make_states(const StateOptions& options, ModelState& state) con
 
 Record TokenTower::append(Context& ctx, const Record& in, const std::string& prefix, Head& head,
                           ModelState& state) {
-  auto tokens = read_tokens(in, prefix);
-  if (tokens.ids.size(0) != state.lengths.size(0))
-    fail("append: the state has {} rows, the input {}", state.lengths.size(0), tokens.ids.size(0));
+  auto tokens = read_tokens(in, prefix, stem_.field());
+  if (tokens.content.size(0) != state.lengths.size(0))
+    fail("append: the state has {} rows, the input {}", state.lengths.size(0), tokens.content.size(0));
   Record out;
   {
     const LayoutScope scope(ctx, tokens.layout);
     const auto positions = state.lengths.unsqueeze(1) + tokens.positions;
-    auto x = stem_.forward(ctx, tokens.ids, positions, tokens.segments);
+    auto x = stem_.forward(ctx, tokens.content, positions, tokens.segments);
     x = stack_.append(ctx, x, state);
     head.forward(ctx, stack_.finish(ctx, x), out);
   }
   state.history.push_back(state.lengths);
-  state.lengths =
-      state.lengths + (tokens.layout.lengths.defined() ? tokens.layout.lengths
-                                                       : at::full_like(state.lengths, tokens.ids.size(1)));
+  state.lengths = state.lengths + (tokens.layout.lengths.defined()
+                                       ? tokens.layout.lengths
+                                       : at::full_like(state.lengths, tokens.content.size(1)));
   restore_tokens(tokens.compaction.get(), head, out);
   return out;
 }
 
 std::unique_ptr<Head> TokenTower::make_head(const Build& build, const PartSpec& head, bool tie) const {
-  return stack_.make_head(build, head, tie ? &stem_.embedding() : nullptr);
+  return stack_.make_head(build, head, tie ? stem_.embedding() : nullptr);
 }
 
 }  // namespace formwork

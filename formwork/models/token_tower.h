@@ -34,10 +34,12 @@ class TokenTower {
   // A head on the last stream; with `tie` it may share the embedding's matrix.
   std::unique_ptr<Head> make_head(const Build& build, const PartSpec& head, bool tie) const;
 
-  LinearMap& embedding() { return stem_.embedding(); }
+  LinearMap* embedding() { return stem_.embedding(); }
   const Axis& out() const { return stack_.out(); }
   int64_t size() const { return stack_.size(); }
   std::vector<std::string> segments() const { return stack_.names(); }
+  // The field of the record, without prefix, that holds the tokens.
+  std::string field() const { return stem_.field(); }
 
  private:
   TokenStem stem_;

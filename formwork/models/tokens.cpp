@@ -37,17 +37,31 @@ void restore_tokens(const Compaction* compaction, const Head& head, Record& out)
     if (head.per_token(name)) value = compaction->restore(value);
 }
 
-TokenInput read_tokens(const Record& in, const std::string& prefix) {
-  const Tensor* ids = find(in, prefix + "input_ids");
-  if (!ids) fail("input '{}input_ids' is missing", prefix);
-  if (ids->dim() != 2 || (ids->scalar_type() != at::kLong && ids->scalar_type() != at::kInt))
-    fail("input '{}input_ids': expected [B, T] int64, found {} dimensions of {}", prefix, ids->dim(),
-         c10::toString(ids->scalar_type()));
-  if (ids->size(1) == 0) fail("input '{}input_ids': expected rows of at least 1 token, found 0", prefix);
-  const auto same_shape = [&](const Tensor* field, const char* name) {
-    if (field && field->sizes() != ids->sizes())
-      fail("input '{}{}': expected the shape [{}, {}] of input_ids", prefix, name, ids->size(0),
-           ids->size(1));
+namespace {
+
+// The field that holds the tokens, checked.
+const Tensor& read_content(const Record& in, const std::string& name, bool ids) {
+  const Tensor* content = find(in, name);
+  if (!content) fail("input '{}' is missing", name);
+  const auto type = content->scalar_type();
+  const bool fits = ids ? content->dim() == 2 && (type == at::kLong || type == at::kInt)
+                        : content->dim() == 3 && content->is_floating_point();
+  if (!fits)
+    fail("input '{}': expected {}, found {} dimensions of {}", name,
+         ids ? "[B, T] int64" : "[B, T, F] of floating-point numbers", content->dim(), c10::toString(type));
+  if (content->size(1) == 0) fail("input '{}': expected rows of at least 1 token, found 0", name);
+  return *content;
+}
+
+}  // namespace
+
+TokenInput read_tokens(const Record& in, const std::string& prefix, const std::string& field) {
+  const bool ids = field == "input_ids";
+  const auto& content = read_content(in, prefix + field, ids);
+  const auto shape = content.sizes().slice(0, 2);
+  const auto same_shape = [&](const Tensor* other, const char* name) {
+    if (other && other->sizes() != shape)
+      fail("input '{}{}': expected the shape [{}, {}] of {}", prefix, name, shape[0], shape[1], field);
   };
   const Tensor* segments = find(in, prefix + "token_type_ids");
   const Tensor* positions = find(in, prefix + "position_ids");
@@ -60,13 +74,13 @@ TokenInput read_tokens(const Record& in, const std::string& prefix) {
   if (mask && !mask->ne(0).all().item<bool>()) tokens.compaction = std::make_shared<Compaction>(*mask);
   const auto* compaction = tokens.compaction.get();
   const auto align = [&](const Tensor& x) { return compaction ? compaction->align(x) : x; };
-  tokens.ids = align(ids->to(at::kLong));
+  tokens.content = align(ids ? content.to(at::kLong) : content);
   if (segments) tokens.segments = align(segments->to(at::kLong));
   if (compaction) tokens.layout.lengths = compaction->lengths();
-  tokens.positions = at::arange(tokens.ids.size(1), at::kLong).to(ids->device()).unsqueeze(0);
+  tokens.positions = at::arange(tokens.content.size(1), at::kLong).to(content.device()).unsqueeze(0);
   if (const Tensor* offsets = find(in, prefix + "offsets")) {
-    if (compaction || ids->size(0) != 1) fail("packed tokens (offsets): expected one row without a mask");
-    tokens.layout.offsets = read_offsets(*offsets, ids->size(1));
+    if (compaction || shape[0] != 1) fail("packed tokens (offsets): expected one row without a mask");
+    tokens.layout.offsets = read_offsets(*offsets, shape[1]);
     tokens.positions = packed_positions(tokens.layout.offsets);
     tokens.layout.positions = tokens.positions;
   }

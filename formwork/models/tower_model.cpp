@@ -14,6 +14,7 @@ Build with_stream(Build build, int64_t width, bool causal) {
 TowerModel::TowerModel(const Build& build, const Options& options, bool causal,
                        std::vector<std::string> fields)
     : tower_(with_stream(build, options.width, causal), options), fields_(std::move(fields)) {
+  fields_.push_back(tower_.field());
   head_ = tower_.make_head(build, options.head, options.tie);
 }
 

@@ -19,7 +19,7 @@ class TowerModel : public Model, public SplitModelFacet {
   Split finish(SplitPass& pass, const Split& x) override { return tower_.finish(pass, *head_, x); }
 
  protected:
-  // `fields` of the record that it takes.
+  // `fields` of the record that it takes beside the tokens.
   TowerModel(const Build& build, const Options& options, bool causal, std::vector<std::string> fields);
 
   TokenTower tower_;

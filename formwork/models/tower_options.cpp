@@ -26,6 +26,8 @@ void TowerOptions::describe_tower(Fields& f) {
 
 void TowerOptions::describe(Fields& f) {
   describe_tower(f);
+  f.part("stem", stem, "stems", "what makes the stream of tokens that are no ids; absent: an embedding",
+         true);
   f.json("layers", layers, "layers, or {\"repeat\": n, \"pattern\": [layers]}");
 }
 

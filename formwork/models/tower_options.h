@@ -7,12 +7,12 @@ namespace formwork {
 struct TowerOptions {
   int64_t vocab = 256, vocab_multiple = 1, width = 64, segments = 0, embed_width = 0;
   Json layers = Json::array();
-  PartSpec norm = "rms_norm", position = "none", stem_norm;
+  PartSpec norm = "rms_norm", position = "none", stem, stem_norm;
   double stem_scale = 1, dropout = 0;
   std::string vocab_axis = "vocab";  // not an option of the Spec: models with two vocabularies set it
 
   void describe(Fields& f);        // everything but segments
-  void describe_tower(Fields& f);  // everything but layers and segments
+  void describe_tower(Fields& f);  // everything but stem, layers and segments
 };
 
 struct TowerModelOptions : TowerOptions {

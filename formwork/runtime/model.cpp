@@ -12,7 +12,9 @@ DecoderOptions decoder_options(const Spec& spec, const Scope& root) {
   if (chosen.type != "decoder") refuse("", "model", chosen.type, {"decoder"});
   if (!spec.attach.empty() && !root.others())
     refuse_form("attach", "the part on '{}'", spec.attach.items().begin().key());
-  return parse_options<DecoderOptions>(chosen.options, "model");
+  auto options = parse_options<DecoderOptions>(chosen.options, "model");
+  if (options.stem) refuse_form("stem", "'{}' (only token ids have)", options.stem.type);
+  return options;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Stems turn fields of the input record into the first stream. (Tokens have a stem of their own,
+// Stems turn fields of the input record into the first stream. (Token ids have a stem of their own,
 // token_stem.h, whose matrix heads may share.)
 #pragma once
 #include <string>
@@ -19,6 +19,19 @@ class Stem : public Part {
   virtual std::vector<std::string> fields() const = 0;
   // The stream [B, T, D], and what its tokens mean.
   virtual Stream start(Context& ctx, const Record& in) = 0;
+};
+
+// A stem that maps each token of a row alone, so that models of rows (decoder, encoder) may pad, pack and
+// continue them, and add positions.
+class TokenwiseStem : public Stem {
+ public:
+  // The field of the tokens, [B, T, F] of floating-point numbers.
+  virtual std::string field() const = 0;
+  // tokens [B, T, F] -> [B, T, D].
+  virtual Tensor embed(Context& ctx, const Tensor& tokens) = 0;
+
+  std::vector<std::string> fields() const override { return {field()}; }
+  Stream start(Context& ctx, const Record& in) override;
 };
 
 }  // namespace formwork

@@ -14,6 +14,7 @@
 
 #include "formwork/core/factory.h"
 #include "formwork/models/model.h"
+#include "formwork/report/chart.h"
 #include "formwork/studies/claim.h"
 #include "formwork/tasks/task.h"
 #include "formwork/train/train_options.h"
@@ -65,12 +66,17 @@ class StudyContext {
   // Finished so far: {"stage", "seconds", "from cache"} each.
   const std::vector<Json>& stages() const { return stages_; }
 
+  // A chart for the recipe's page, made of what the stages found.
+  void draw(Chart chart) { charts_.push_back(std::move(chart)); }
+  const std::vector<Chart>& charts() const { return charts_; }
+
  private:
   void note(const std::string& stage, double seconds, bool cached);
   std::string study_;
   StudyOptions options_;
   std::filesystem::path cache_;
   std::vector<Json> stages_;
+  std::vector<Chart> charts_;
 };
 
 class Study {

@@ -7,11 +7,18 @@ namespace formwork {
 
 FORMWORK_KIND(Task);
 
-int64_t Batch::target_count() const { return targets.ne(ignored_target).sum().item<int64_t>(); }
+int64_t Batch::target_count() const {
+  const auto real =
+      targets.is_floating_point() ? targets.select(-1, 0).isnan().logical_not() : targets.ne(ignored_target);
+  return real.sum().item<int64_t>();
+}
 
 int64_t Batch::token_count() const {
   const auto mask = inputs.find("attention_mask");
-  return mask == inputs.end() ? inputs.at("input_ids").numel() : mask->second.sum().item<int64_t>();
+  if (mask != inputs.end()) return mask->second.sum().item<int64_t>();
+  const auto ids = inputs.find("input_ids");
+  const auto& tokens = ids == inputs.end() ? inputs.at("input_features") : ids->second;
+  return tokens.size(0) * tokens.size(1);
 }
 
 Batch Batch::narrow(int64_t first, int64_t rows) const {

@@ -13,8 +13,9 @@ namespace formwork {
 class Model;
 
 struct Batch {
-  Record inputs;   // of the model
-  Tensor targets;  // [B, T] or [B] int64, -100 where there is none
+  Record inputs;  // of the model
+  // [B, T] or [B] int64, -100 where there is none; or numbers [B, T, k], not a number where there is none.
+  Tensor targets;
 
   int64_t rows() const { return targets.size(0); }
   int64_t target_count() const;

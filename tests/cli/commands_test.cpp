@@ -299,6 +299,21 @@ TEST(Reproduce, AClaimThatDoesNotHoldIsShownAsSuchAndIsNoError) {
   for (const auto& stage : again.at("stages")) EXPECT_EQ(stage.at("from cache"), true) << stage.dump();
 }
 
+TEST(Reproduce, AReportIsAPageWithTheClaimsAndTheRecipesCharts) {
+  const TemporaryFolder folder;
+  auto command = reproduce("icl_linear_models", folder);
+  command.insert(command.end(), {"--report", (folder / "pages/icl.html").string()});
+  const auto rows = json_of(command);
+  const auto page = read_file(folder / "pages/icl.html");
+  for (const auto& row : rows) {
+    const auto claim = row.at("claim").get<std::string>();
+    if (claim.find_first_of("<>&'") == std::string::npos)
+      EXPECT_NE(page.find(claim), std::string::npos) << claim;
+  }
+  for (const char* text : {"theory: least squares", "measured: 4 layers", "Claims", "sigma"})
+    EXPECT_NE(page.find(text), std::string::npos) << text;
+}
+
 TEST(Reproduce, RecordsOnlyFullRunsUnderTheSystemsName) {
   const TemporaryFolder folder;
   const auto refused = [&](const std::vector<std::string>& more, const std::string& part) {

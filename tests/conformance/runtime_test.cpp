@@ -141,7 +141,8 @@ std::vector<DecoderCase> decoders() {
     add("linear", map, spec);
   }
   for (const auto& subject : model_subjects())
-    if (subject.spec["model"]["type"] == "decoder") add("sample", {}, subject.spec);
+    if (subject.spec["model"]["type"] == "decoder" && subject.field == "input_ids")
+      add("sample", {}, subject.spec);
   return list;
 }
 
@@ -176,6 +177,13 @@ TEST_P(RuntimeForm, AgreesWithThePlainPathOrNamesThePart) {
   if (alone.empty()) return;
   EXPECT_NE(alone.find("has no runtime form"), std::string::npos) << alone;
   EXPECT_EQ(alone.find("layers."), 0U) << alone;
+}
+
+TEST(RuntimeForm, OfADecoderOverVectorsIsRefusedWithTheStem) {
+  auto spec = decoder_of({}, {{"stem", {{"type", "linear"}, {"features", 3}}}, {"head", "regression"}});
+  std::string reason;
+  EXPECT_FALSE(fast_path(*make(spec, at::kFloat), 1, reason));
+  EXPECT_EQ(reason, "stem: 'linear' has no runtime form; only token ids have");
 }
 
 INSTANTIATE_TEST_SUITE_P(Registered, RuntimeForm, testing::ValuesIn(decoders()), label_of_decoder);

@@ -113,24 +113,36 @@ void add_heads(std::vector<Subject>& list) {
     }
 }
 
+// A stem goes into a decoder where it takes a row's tokens one by one.
 void add_stems(std::vector<Subject>& list) {
   for (const auto& name : Registry<Stem>::names()) {
     const Json layer = {{"mixer", kAttention}, {"channel", {{"type", "mlp"}, {"hidden", 6}}}};
-    const Json model = {{"type", "image_encoder"},
-                        {"width", kWidth},
-                        {"stem", first_sample("stems", name)},
-                        {"layers", Json::array({layer})}};
-    add(list, {"models/image_encoder/stem_" + name,
-               {{"formwork", 1}, {"model", model}},
-               samples_of("stems", name)[0].without,
-               "pixel_values"});
+    const auto subject_in = [&](const std::string& type, const std::string& field) {
+      const Json model = {{"type", type},
+                          {"width", kWidth},
+                          {"stem", first_sample("stems", name)},
+                          {"head", "hidden"},
+                          {"layers", Json::array({layer})}};
+      return Subject{fmt::format("models/{}/stem_{}", type, name),
+                     {{"formwork", 1}, {"model", model}},
+                     samples_of("stems", name)[0].without,
+                     field};
+    };
+    auto subject = subject_in("decoder", "input_features");
+    try {
+      make(subject.spec);
+    } catch (const Error&) {  // a stem of images
+      subject = subject_in("image_encoder", "pixel_values");
+    }
+    add(list, subject);
   }
 }
 
 }  // namespace
 
 std::string Subject::with(const std::string& name) const {
-  return is_part() ? name : field.substr(0, field.size() - std::string("input_ids").size()) + name;
+  const std::string ids = "input_ids";
+  return field.ends_with(ids) ? field.substr(0, field.size() - ids.size()) + name : name;
 }
 
 std::vector<Subject> part_subjects() {
@@ -179,13 +191,14 @@ std::vector<Subject> find_model_subjects() {
     const auto [first, last] = samples().equal_range("models/" + name);
     for (auto it = first; it != last; ++it) {
       const Json spec = {{"formwork", 1}, {"model", Json::parse(it->second.part)}};
-      const bool decodes = spec["model"].contains("decoder_layers"), sees = spec["model"].contains("stem");
+      const bool decodes = spec["model"].contains("decoder_layers"), sees = name == "image_encoder";
       const auto label =
           it == first ? "models/" + name : fmt::format("models/{}/{}", name, std::distance(first, it));
       add(list, {label, spec, it->second.without,
-                 decodes ? "decoder_input_ids"
-                 : sees  ? "pixel_values"
-                         : "input_ids"});
+                 decodes                          ? "decoder_input_ids"
+                 : sees                           ? "pixel_values"
+                 : spec["model"].contains("stem") ? "input_features"
+                                                  : "input_ids"});
     }
   }
   return list;
@@ -231,6 +244,8 @@ Record inputs(const Subject& subject, int64_t rows, int64_t tokens, at::ScalarTy
     return {
         {subject.field, at::randn({rows, stem.value("channels", 3), height, width}, at::kDouble).to(dtype)}};
   }
+  if (subject.field == "input_features")
+    return {{subject.field, random(tokens, subject.spec["model"]["stem"].value("features", 1))}};
   const auto ids = [&](int64_t n) { return at::randint(kVocab, {rows, n}, at::kLong); };
   Record in = {{subject.field, ids(tokens)}};
   if (subject.field == "decoder_input_ids") {

@@ -12,7 +12,7 @@ struct Subject {
   std::string label;  // "mixers/attention/2/causal"
   Json spec;
   std::map<std::string, std::string> without;  // suite -> reason
-  // Of the record, whose tokens a suite cuts and masks: x of a part, or input_ids; or images.
+  // Of the record, whose tokens a suite cuts and masks: x of a part, input_ids or input_features; or images.
   std::string field = "x";
   std::string output = "y";  // the field that is looked at
   bool per_token = true;     // it has an entry for each token

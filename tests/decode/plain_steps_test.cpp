@@ -20,6 +20,7 @@ Json hybrid() {
 Json with_adapters() {
   auto spec = small_spec();
   spec["attach"] = {{"layers.0.mixer.out", {{"type", "adapter"}, {"width", 4}}},
+                    {"layers.1.mixer.stream", {{"type", "adapter"}, {"width", 4}}},
                     {"layers.1.channel.out", {{"type", "adapter"}, {"width", 4}}}};
   return spec;
 }

@@ -7,6 +7,8 @@
 
 #include "formwork/models/built_in_specs.h"
 #include "formwork/report/tensor_peak.h"
+#include "formwork/studies/claims_page.h"
+#include "formwork/studies/recipes/icl_charts.h"
 #include "formwork/studies/recipes/low_rank_costs.h"
 #include "formwork/studies/recipes/timing.h"
 #include "interop/temporary_folder.h"
@@ -132,6 +134,33 @@ TEST(StudyContext, TrainsAModelOnceAndSharesItBetweenRecipes) {
   const auto& a = first.model->inventory().params;
   const auto& b = second.model->inventory().params;
   for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i].value, b[i].value)) << a[i].name;
+}
+
+TEST(ClaimsPage, HasTheClaimsTheChartsAndWhatWasInForce) {
+  const Json facts = {
+      {"system", "SliceGPT"}, {"scale", 0.5}, {"seed", 3}, {"stages", {{{"stage", "cut"}, {"seconds", 1}}}}};
+  Chart chart;
+  chart.title = "a chart", chart.spec = {{"mark", "line"}};
+  const auto page = claims_page(facts, {at_most("a claim", "a number", 2, 1)}, {chart}).html();
+  for (const char* text : {"SliceGPT", "a claim", "a number", "at most 1", "no", "a chart", "seed", "cut",
+                           "A scale below 1 tries the recipe"})
+    EXPECT_NE(page.find(text), std::string::npos) << text;
+}
+
+TEST(IclCharts, RisksAreThoseOfTheTheory) {
+  EXPECT_EQ(least_squares_risk(1, 4, 2), 12);
+  EXPECT_EQ(least_squares_risk(7, 4, 2), 0);
+  EXPECT_EQ(one_step_risk(0, 4, 1), 4);
+  EXPECT_EQ(one_step_risk(5, 4, 1), 2);
+}
+
+TEST(IclModels, AMeanDistanceIsOverMoreExamplesThanAsked) {
+  Json found = {{"distances", Json::array()}};
+  for (int64_t n = 0; n < 4; ++n)
+    for (const char* learner : {"ols", "knn"})
+      found["distances"].push_back(
+          {{"n", n}, {"learner", learner}, {"spd", learner == std::string("ols") ? n : 9}});
+  EXPECT_EQ(mean_distance(found, "ols", "spd", 1), 2.5);
 }
 
 TEST(TensorPeak, IsTheMostHeldAtOnce) {
