@@ -201,7 +201,7 @@ TEST(FastWeights, ErrorsNameWhatWasExpectedAndFound) {
       << refusal(R"("heads": 4)");
   const auto features = refusal(R"("heads": 1)", 100);
   EXPECT_TRUE(says(features, "mixer.features: 5150 features") && says(features, "4096")) << features;
-  const auto nearest = refusal(R"("memory": "mlp")");
+  const auto nearest = refusal(R"("heads": 2, "memory": "mlp")");
   EXPECT_TRUE(says(nearest, "mlp2")) << nearest;
   MixerAlone alone(member("atlas"), 6);
   EXPECT_THROW(alone.forward(at::zeros({2, 0, 6}, at::kDouble)), Error);

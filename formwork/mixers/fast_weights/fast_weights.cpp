@@ -59,12 +59,19 @@ void FastWeights::make_maps(Build& build) {
   out_ = make_linear(build, "out", out);
 }
 
+// The Hebbian loss has no end, and a deep memory that follows it fast runs away: a mean of the past does not.
+double FastWeights::starting_rate() const {
+  if (options_.rate_start > 0) return options_.rate_start;
+  const double proposed =
+      inner_.optimizer->starting_rate(options_.window, options_.chunk, inner_.features->features().asked());
+  if (inner_.loop.loss == InnerLoss::regression) return proposed;
+  const double forgotten = 1 / (1 + std::exp(options_.decay_start));  // 1 - alpha
+  return std::min(proposed, forgotten / static_cast<double>(options_.window));
+}
+
 // Of alpha, eta, theta and g, in this order.
 Init FastWeights::rates_init() const {
-  const double rate = options_.rate_start > 0
-                          ? options_.rate_start
-                          : inner_.optimizer->starting_rate(options_.window, options_.chunk,
-                                                            inner_.features->features().asked());
+  const double rate = starting_rate();
   std::vector<double> starts = {options_.decay_start, logit(rate)};
   if (inner_.optimizer->keeps_momentum()) starts.push_back(options_.momentum_start);
   if (options_.window > 1) starts.push_back(0);

@@ -37,6 +37,7 @@ class FastWeights : public TokenMixer, public CostFacet {
     FastState memory;
   };
   void make_maps(Build& build);
+  double starting_rate() const;
   Init rates_init() const;
   // How many rates a head has: alpha, eta, and theta and g where they are used.
   int64_t rate_count() const {
