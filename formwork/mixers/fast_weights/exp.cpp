@@ -21,6 +21,7 @@ class Exponential final : public FeatureMap {
 
   Tensor of(Context&, const Tensor& x) const override { return x; }
   bool by_kernel() const override { return true; }
+  double concentration() const override { return 1; }  // along the constant
   Features of_segment(const Tensor& keys, const Tensor& queries, const KeyStore& store,
                       bool metric) const override {
     Features all;

@@ -48,6 +48,9 @@ class FastMemory : public Part {
   // what stands on the right of a gradient by them (they differ where features are given by a kernel).
   virtual std::vector<RankOne> gradients(const std::vector<Tensor>& weights, const Tensor& keys,
                                          const Tensor& writes, const OutputError& error) const = 0;
+  // About the largest eigenvalue of the loss's second derivative for one token at the start, of features with
+  // this concentration (feature_map.h).
+  virtual double curvature(double concentration) const = 0;
 
  protected:
   explicit FastMemory(const Build& build);

@@ -62,8 +62,10 @@ void FastWeights::make_maps(Build& build) {
 // The Hebbian loss has no end, and a deep memory that follows it fast runs away: a mean of the past does not.
 double FastWeights::starting_rate() const {
   if (options_.rate_start > 0) return options_.rate_start;
-  const double proposed =
-      inner_.optimizer->starting_rate(options_.window, options_.chunk, inner_.features->features().asked());
+  // Every token of a window counts, and all steps of a chunk follow gradients at its start.
+  const double curvature = inner_.memory->curvature(inner_.features->concentration()) *
+                           static_cast<double>(options_.window * options_.chunk);
+  const double proposed = inner_.optimizer->starting_rate(curvature);
   if (inner_.loop.loss == InnerLoss::regression) return proposed;
   const double forgotten = 1 / (1 + std::exp(options_.decay_start));  // 1 - alpha
   return std::min(proposed, forgotten / static_cast<double>(options_.window));

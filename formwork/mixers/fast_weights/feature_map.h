@@ -31,6 +31,8 @@ class FeatureMap : public Part {
   const Axis& features() const { return features_; }
   // What is computed of each token alone: x [B, H, T, d] -> [B, H, T, F].
   virtual Tensor of(Context& ctx, const Tensor& x) const = 0;
+  // About the largest eigenvalue of the mean of phi phi^T over keys that point everywhere.
+  virtual double concentration() const = 0;
   // Whether there is a column for every key (a KeyStore).
   virtual bool by_kernel() const { return false; }
   // From what `of` gave; `store` is read where by_kernel(), `metric` says whether it is wanted.

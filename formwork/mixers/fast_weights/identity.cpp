@@ -11,6 +11,7 @@ class Identity final : public FeatureMap {
   };
   Identity(Build& build, const Options&) : FeatureMap(build.in) {}
   Tensor of(Context&, const Tensor& x) const override { return x; }
+  double concentration() const override { return 1 / static_cast<double>(features().asked()); }
 };
 
 FORMWORK_PART(FeatureMap, Identity, "identity", "the key itself");

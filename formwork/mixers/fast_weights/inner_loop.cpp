@@ -106,8 +106,8 @@ class Loop {
     const auto wrong = losses.isfinite().logical_not();
     if (!wrong.any().item<bool>()) return;
     const auto place = wrong.nonzero()[0];  // row, head, token
-    const auto step = state_.seen[place[0].item<int64_t>()].item<int64_t>() + place[2].item<int64_t>() -
-                      (loop_.window - 1) + 1;
+    const auto before = state_.seen[place[0].item<int64_t>()].item<int64_t>();
+    const auto step = before + std::max<int64_t>(place[2].item<int64_t>() - (loop_.window - 1), 0) + 1;
     fail(
         "{}: the inner loss is not finite at inner step {} (row {}, head {}); smaller inner rates or a "
         "shorter "

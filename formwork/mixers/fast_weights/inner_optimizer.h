@@ -42,9 +42,8 @@ class InnerOptimizer : public Part {
   virtual bool keeps_momentum() const { return false; }
   // Whether it asks for the metric of features that are not orthonormal.
   virtual bool reads_metric() const { return false; }
-  // Where eta begins: below what makes descent over `chunk` tokens and a window unstable, of keys that lie
-  // evenly in `features` dimensions.
-  virtual double starting_rate(int64_t window, int64_t chunk, int64_t features) const;
+  // Where eta begins, of an objective with this curvature along which it steps: below what is unstable.
+  virtual double starting_rate(double curvature) const { return std::min(0.5, 1 / curvature); }
   // Operations a token for a weight of this size, beside the gradient itself.
   virtual double flops(int64_t rows, int64_t columns, int64_t window, int64_t chunk) const;
 };

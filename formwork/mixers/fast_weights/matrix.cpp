@@ -13,6 +13,7 @@ class MatrixMemory final : public FastMemory {
   MatrixMemory(Build& build, const Options&) : FastMemory(build) {
     add_weight(build, "weight", build.out, build.in, /*std=*/0, /*reads_features=*/true);
   }
+  double curvature(double concentration) const override { return concentration; }
   Tensor read(const Apply& apply, const Tensor& phi) const override { return apply(0, phi); }
   std::vector<RankOne> gradients(const std::vector<Tensor>& weights, const Tensor& keys, const Tensor& writes,
                                  const OutputError& error) const override {

@@ -5,7 +5,8 @@
 //   omeganet         Omega rule by gradient descent
 //   deeptransformer  dla with the features of the exponential kernel
 //   dot              Omega rule with the features of the exponential kernel
-//   atlas, atlas++   Omega rule by Muon; with a gated memory
+//   atlas            Omega rule by Muon
+//   atlas_plus_plus  atlas with a gated memory (Atlas++)
 //
 // Source: ATLAS: Learning to Optimally Memorize the Context at Test Time (2025), sections 3 to 5. Window and
 // chunk are ours.
@@ -55,7 +56,8 @@ FORMWORK_PART(TokenMixer, DeepTransformer, "deeptransformer",
               "fast weights: Hebbian, with the features of the exponential kernel");
 FORMWORK_PART(TokenMixer, Dot, "dot", "fast weights: Omega rule with the features of the exponential kernel");
 FORMWORK_PART(TokenMixer, Atlas, "atlas", "fast weights: Omega rule by Muon");
-FORMWORK_PART(TokenMixer, AtlasPlusPlus, "atlas++", "fast weights: Omega rule by Muon, with a gated memory");
+FORMWORK_PART(TokenMixer, AtlasPlusPlus, "atlas_plus_plus",
+              "fast weights: Omega rule by Muon, with a gated memory");
 
 }  // namespace
 }  // namespace formwork

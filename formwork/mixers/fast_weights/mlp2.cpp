@@ -15,11 +15,14 @@ class Mlp2Memory final : public FastMemory {
   Mlp2Memory(Build& build, const Options& options)
       : FastMemory(build), bend_(bend_named(options.activation)) {
     const Axis hidden = build.axis("hidden", options.units(build.out.asked()), Group::permute);
+    hidden_ = hidden.asked();
     // Features have norm 1, so pre-activations begin with variance 1.
     add_weight(build, "up", hidden, build.in, 1, true);
     add_weight(build, "down", build.out, hidden, 1 / std::sqrt(static_cast<double>(hidden.asked())), false);
     restrict_skip(build);
   }
+  // Hidden units have a mean square below 1/2; the rest is what comes back through the first layer.
+  double curvature(double) const override { return 0.5 * static_cast<double>(hidden_) + 2; }
   Tensor read(const Apply& apply, const Tensor& phi) const override {
     return skip(phi) + apply(1, bend_.value(apply(0, phi)));
   }
@@ -32,6 +35,7 @@ class Mlp2Memory final : public FastMemory {
 
  private:
   const Bend& bend_;
+  int64_t hidden_ = 0;
 };
 
 FORMWORK_PART(FastMemory, Mlp2Memory, "mlp2", "two layers beside a skip");

@@ -23,8 +23,8 @@ class Momentum final : public InnerOptimizer {
             descent.momentum * kept + weighted_sum(descent.gradients, sums.select(-2, last))};
   }
   // A gradient acts about ten times where theta begins at 0.9.
-  double starting_rate(int64_t window, int64_t chunk, int64_t features) const override {
-    return InnerOptimizer::starting_rate(window, chunk, features) * 0.1;
+  double starting_rate(double curvature) const override {
+    return InnerOptimizer::starting_rate(curvature) * 0.1;
   }
 };
 

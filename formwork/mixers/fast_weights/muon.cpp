@@ -31,7 +31,7 @@ class InnerMuon final : public InnerOptimizer {
             weights.select(2, last), momenta.select(2, last)};
   }
   // A step has a size of its own: about 1 for each singular value, whatever the gradient.
-  double starting_rate(int64_t, int64_t, int64_t) const override { return 0.05; }
+  double starting_rate(double) const override { return 0.05; }
   double flops(int64_t rows, int64_t columns, int64_t window, int64_t chunk) const override {
     const auto size = static_cast<double>(rows * columns),
                least = static_cast<double>(std::min(rows, columns));

@@ -55,7 +55,8 @@ class Polynomial final : public FeatureMap {
     void describe(Fields& f) { f.integer("degree", degree, "highest degree (p)", 1, 16); }
   };
 
-  Polynomial(Build& build, const Options& options) : FeatureMap(features_of(build, options.degree)) {
+  Polynomial(Build& build, const Options& options)
+      : FeatureMap(features_of(build, options.degree)), width_(build.in.asked()) {
     Monomials monomials{{}, {1}};
     for (int64_t i = 1; i <= options.degree; ++i) {
       monomials = next_degree(monomials, build.in.size);
@@ -70,6 +71,8 @@ class Polynomial final : public FeatureMap {
         build.param("coefficients", {Dim::product(build.heads), Dim::plain(options.degree)}, rule);
   }
 
+  // Squares have a mean: their direction holds as much as a channel does.
+  double concentration() const override { return 1 / static_cast<double>(width_); }
   Tensor of(Context& ctx, const Tensor& x) const override {
     const auto c = ctx.value(*coefficients_).to(x.scalar_type());
     std::vector<Tensor> parts;
@@ -110,6 +113,7 @@ class Polynomial final : public FeatureMap {
     return product;
   }
 
+  int64_t width_;
   std::vector<Degree> degrees_;
   Param* coefficients_;
 };
