@@ -35,6 +35,23 @@ TEST(NewtonSchulz, IsNearThePolarFactor) {
   }
 }
 
+// Wide matrices, whose steps are taken on their Gram matrix, against the steps as published.
+TEST(NewtonSchulz, OfWideMatricesIsTheIteration) {
+  at::manual_seed(4);
+  for (const int64_t columns : {6, 12, 40})
+    for (const int64_t iterations : {1, 2, 5}) {
+      const auto x = at::randn({2, 6, columns}, at::kDouble);
+      auto y = x / (x.norm(2, at::IntArrayRef{-2, -1}, true) + 1e-7);
+      for (int64_t i = 0; i < iterations; ++i) {
+        const auto square = y.matmul(y.transpose(-2, -1));
+        y = 3.4445 * y + (-4.7750 * square + 2.0315 * square.matmul(square)).matmul(y);
+      }
+      EXPECT_LT((newton_schulz(x, iterations) - y).abs().max().item<double>(), 1e-12) << columns;
+      EXPECT_LT((newton_schulz(x.to(at::kFloat), iterations) - y).abs().max().item<double>(), 1e-4)
+          << columns;
+    }
+}
+
 // Rows that hold coefficients c in a basis B are rows c B.
 TEST(NewtonSchulz, TakesCoefficientsInAnyBasis) {
   at::manual_seed(3);
@@ -45,11 +62,14 @@ TEST(NewtonSchulz, TakesCoefficientsInAnyBasis) {
 }
 
 TEST(NewtonSchulz, HasADerivativeAtZero) {
-  const auto x = at::zeros({3, 4}, at::kDouble).requires_grad_();
-  const auto y = newton_schulz(x, 5);
-  EXPECT_EQ(y.abs().max().item<double>(), 0);
-  const auto gradient = torch::autograd::grad({y.sum()}, {x})[0];
-  EXPECT_TRUE(gradient.isfinite().all().item<bool>());
+  for (const int64_t columns : {4, 8})
+    for (const auto type : {at::kDouble, at::kFloat}) {
+      const auto x = at::zeros({3, columns}, type).requires_grad_();
+      const auto y = newton_schulz(x, 5);
+      EXPECT_EQ(y.abs().max().item<double>(), 0);
+      const auto gradient = torch::autograd::grad({y.sum()}, {x})[0];
+      EXPECT_TRUE(gradient.isfinite().all().item<bool>());
+    }
 }
 
 }  // namespace

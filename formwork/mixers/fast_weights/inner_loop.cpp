@@ -109,9 +109,8 @@ class Loop {
     const auto before = state_.seen[place[0].item<int64_t>()].item<int64_t>();
     const auto step = before + std::max<int64_t>(place[2].item<int64_t>() - (loop_.window - 1), 0) + 1;
     fail(
-        "{}: the inner loss is not finite at inner step {} (row {}, head {}); smaller inner rates or a "
-        "shorter "
-        "window keep it stable",
+        "{}: the inner loss is not finite at inner step {} (row {}, head {}); smaller inner rates keep it "
+        "stable",
         loop_.path, step, place[0].item<int64_t>(), place[1].item<int64_t>());
   }
 

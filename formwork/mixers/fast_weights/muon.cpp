@@ -24,8 +24,9 @@ class InnerMuon final : public InnerOptimizer {
     const auto metric = descent.metric.defined() ? descent.metric.unsqueeze(2) : Tensor();
     const auto directions = newton_schulz(momenta, iterations_, metric);
     const auto decay = linear_scan(pace.decay);
-    const auto moved = (decay.kernel * pace.rate.unsqueeze(-2)).matmul(directions.flatten(3));
-    const auto weights = for_matrices(decay.carried) * descent.weight.unsqueeze(2) - moved.view_as(momenta);
+    const auto moved = (decay.kernel * -pace.rate.unsqueeze(-2)).matmul(directions.flatten(3));
+    const auto weights =
+        at::addcmul(moved.view_as(momenta), for_matrices(decay.carried), descent.weight.unsqueeze(2));
     const int64_t last = weights.size(2) - 1;
     return {[weights](const Tensor& x) { return weights.matmul(x.unsqueeze(-1)).squeeze(-1); },
             weights.select(2, last), momenta.select(2, last)};
@@ -46,7 +47,7 @@ class InnerMuon final : public InnerOptimizer {
     const auto& [left, right] = descent.gradients;
     const auto scaled = sums.unsqueeze(-2) * left.transpose(-2, -1).unsqueeze(2);  // [B, H, n, rows, m]
     const auto added = scaled.flatten(2, 3).matmul(right).unflatten(2, {scaled.size(2), scaled.size(3)});
-    return for_matrices(momentum.carried) * descent.momentum.unsqueeze(2) + added;
+    return at::addcmul(added, for_matrices(momentum.carried), descent.momentum.unsqueeze(2));
   }
 
   int64_t iterations_;
