@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "formwork/mixers/recurrent/recurrent_state.h"
 #include "mixer_alone.h"
 
 namespace formwork {
@@ -105,6 +106,8 @@ TEST(FastWeights, StatesDoNotGrowExceptWithKernelFeatures) {
       EXPECT_GT(state->bytes(), before) << name;
     else
       EXPECT_EQ(state->bytes(), before) << name;
+    const auto& held = static_cast<RecurrentState&>(*state);
+    for (size_t i = 0; i < 6; ++i) EXPECT_EQ(held.value(i).storage().nbytes(), held.value(i).nbytes()) << i;
   }
   // Convolution inputs; M, anchor and S of two weights; two tokens of phi(k), v and g; tokens seen.
   MixerAlone alone(member("atlas"), 6);

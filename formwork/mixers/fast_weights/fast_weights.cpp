@@ -16,6 +16,9 @@ int64_t head_width(const std::string& path, int64_t asked, int64_t width, int64_
 
 Tensor unit(const Tensor& x) { return x * (x.square().sum(-1, true) + 1e-12).rsqrt(); }
 
+// What a state keeps: a view would hold the matrices of all tokens of a call.
+Tensor owned(const Tensor& x) { return x.storage().nbytes() > x.nbytes() ? x.clone() : x; }
+
 double logit(double share) { return std::log(share / (1 - share)); }
 
 }  // namespace
@@ -182,7 +185,7 @@ Tensor FastWeights::append(Context& ctx, const Tensor& x, State* state) {
   for (size_t i = 0; i < fields.size(); ++i) *fields[i] = recurrent.value(i + 1);
   const auto y = run(ctx, x, carry, /*keep_carry=*/true);
   std::vector<Tensor> next = {carry.window};
-  for (const auto* field : fields_of(inner_.loop, carry.memory)) next.push_back(*field);
+  for (const auto* field : fields_of(inner_.loop, carry.memory)) next.push_back(owned(*field));
   recurrent.advance(std::move(next));
   return y;
 }

@@ -3,6 +3,8 @@
 namespace formwork {
 
 LinearScan linear_scan(const Tensor& log_factors) {
+  if (log_factors.size(-1) == 1)  // a step of decoding, or of the exact recurrence
+    return {at::ones_like(log_factors).unsqueeze(-1), log_factors.exp()};
   const auto sums = log_factors.cumsum(-1);
   // Masked before the exponential: above the diagonal it could be infinite.
   const auto gaps = (sums.unsqueeze(-1) - sums.unsqueeze(-2)).tril();

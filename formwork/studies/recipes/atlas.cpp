@@ -77,7 +77,7 @@ Json AtlasStudy::costs(StudyContext& ctx) const {
     };
   };
   const auto train = [&](int64_t tokens) {
-    return [&model, in = random_ids(8, tokens)] {
+    return [&model, in = random_ids(2, tokens)] {
       auto context = model->make_context();
       context.mode.train = true;
       model->forward(context, in).at("logits").square().mean().backward();
