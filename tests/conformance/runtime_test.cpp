@@ -183,7 +183,7 @@ TEST(RuntimeForm, OfADecoderOverVectorsIsRefusedWithTheStem) {
   auto spec = decoder_of({}, {{"stem", {{"type", "linear"}, {"features", 3}}}, {"head", "regression"}});
   std::string reason;
   EXPECT_FALSE(fast_path(*make(spec, at::kFloat), 1, reason));
-  EXPECT_EQ(reason, "stem: 'linear' has no runtime form; only token ids have");
+  EXPECT_EQ(reason, "stem: 'linear' (only token ids have) has no runtime form");
 }
 
 INSTANTIATE_TEST_SUITE_P(Registered, RuntimeForm, testing::ValuesIn(decoders()), label_of_decoder);

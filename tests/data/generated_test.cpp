@@ -90,7 +90,7 @@ int64_t evaluate(const Words& input) {
 }  // namespace
 
 TEST(Generated, EveryTaskKeepsItsPromises) {
-  EXPECT_EQ(generated_task_names().size(), 10u);
+  EXPECT_EQ(generated_task_names().size(), 11u);
   for (const std::string& name : generated_task_names()) {
     const auto task = make_generated_task(name);
     std::set<std::vector<int64_t>> different;
@@ -168,6 +168,26 @@ TEST(Generated, SuccessorsCountsWhatTheRowItselfTells) {
     EXPECT_EQ(follows.emplace(row[t], row[t + 1]).first->second, row[t + 1]);
   EXPECT_NE(message_of("successors", {{"symbols", 3}, {"landings", 4}}).find("at most 3 landings"),
             std::string::npos);
+}
+
+TEST(Generated, NeedleAsksForAKeyThatStoodInTheFiller) {
+  std::set<int64_t> places;
+  for_samples("needle", {{"length", 20}, {"needles", 3}}, 50, [&](const Words& input, const Words& answer) {
+    ASSERT_EQ(input.size(), 22u);
+    EXPECT_EQ(input[20], "?");
+    EXPECT_EQ(std::count(input.begin(), input.end(), "!"), 3);
+    std::map<std::string, std::string> found;
+    for (size_t i = 0; i < 20; ++i) {
+      if (input[i] != "!") continue;
+      found[input[i + 1]] = input[i + 2];
+      places.insert(static_cast<int64_t>(i));
+    }
+    EXPECT_EQ(found.size(), 3u);
+    EXPECT_EQ(answer, Words{found.at(input[21])});
+  });
+  EXPECT_GT(places.size(), 15u);  // of 0 .. 17
+  EXPECT_NE(message_of("needle", {{"needles", 4}, {"length", 11}}), "no error");
+  EXPECT_NE(message_of("needle", {{"needles", 17}}), "no error");
 }
 
 TEST(Generated, ModularArithmeticIsRight) {

@@ -4,7 +4,7 @@
 
 #include "formwork/linear/linear_map.h"
 #include "formwork/models/model.h"
-#include "formwork/train/optimizers/orthogonalize.h"
+#include "formwork/numerics/newton_schulz.h"
 #include "formwork/train/optimizers/rules.h"
 
 namespace formwork {
@@ -68,7 +68,7 @@ class MuonOptimizer final : public Optimizer {
     if (group.decay) group.value.mul_(1 - rate * options_.decay);
     for (const auto& piece : group.pieces) {
       auto gradient = group.view(group.gradient, piece);
-      const auto direction = orthogonalize(gradient.lerp_(group.view(moments[0], piece), options_.momentum),
+      const auto direction = newton_schulz(gradient.lerp_(group.view(moments[0], piece), options_.momentum),
                                            options_.iterations);
       const auto longest = static_cast<double>(std::max(gradient.size(-1), gradient.size(-2)));
       group.view(group.value, piece).add_(direction, -rate * 0.2 * std::sqrt(longest));

@@ -1,0 +1,7 @@
+#include "formwork/mixers/fast_weights/feature_map.h"
+
+namespace formwork {
+
+FORMWORK_KIND(FeatureMap);
+
+}  // namespace formwork
