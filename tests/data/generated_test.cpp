@@ -161,7 +161,8 @@ TEST(Generated, SuccessorsCountsWhatTheRowItselfTells) {
   EXPECT_GT(counted, 100);
   EXPECT_GT(others, 100);
   // Without jumps a row walks along its permutation.
-  const auto plain = make_generated_task("successors", {{"jump", 0.0}, {"length", 30}, {"symbols", 6}});
+  const auto plain =
+      make_generated_task("successors", {{"jump", 0.0}, {"length", 30}, {"symbols", 6}, {"landings", 2}});
   const auto row = plain->sample(1, 0).input_ids;
   std::map<int64_t, int64_t> follows;
   for (size_t t = 0; t + 1 < row.size(); ++t)

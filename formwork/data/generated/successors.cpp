@@ -2,6 +2,8 @@
 // own, and jumps now and then to one of a few symbols, so that only the row itself tells what follows what.
 // Targets count where the latest earlier occurrence of a symbol predicts the next. Attention solves it by an
 // induction head on a previous-token head (In-context Learning and Induction Heads, 2022).
+#include <algorithm>
+
 #include "formwork/core/error.h"
 #include "formwork/data/generated/generated_task.h"
 
@@ -25,23 +27,49 @@ class SuccessorsTask : public GeneratedTask {
   }
 
  private:
+  using Row = std::vector<int64_t>;
+
   GeneratedSample generate(Random& random) const override {
-    const auto follows = random.permutation(symbol_count_), landings = random.permutation(symbol_count_);
+    // Rows that tell nothing are drawn again; where nearly all are such, one ends in a symbol that it
+    // repeats.
+    constexpr int kTries = 100;
+    Row row = draw(random);
+    for (int i = 1; i < kTries && !tells(row); ++i) row = draw(random);
+    if (!tells(row)) row.back() = row[row.size() - 2] = row[row.size() - 3];
+    const int64_t first = id("a");
     GeneratedSample sample;
-    std::vector<int64_t> row{random.below(symbol_count_)}, last(static_cast<size_t>(symbol_count_), -1);
+    for (size_t t = 0; t + 1 < row.size(); ++t) {
+      sample.input_ids.push_back(first + row[t]);
+      sample.targets.push_back(first + row[t + 1]);
+    }
+    for (const bool counts : counted(row)) sample.loss_mask.push_back(counts);
+    return sample;
+  }
+
+  // length + 1 symbols.
+  Row draw(Random& random) const {
+    const auto follows = random.permutation(symbol_count_), landings = random.permutation(symbol_count_);
+    Row row{random.below(symbol_count_)};
     while (static_cast<int64_t>(row.size()) <= length_)
       row.push_back(random.uniform() < jump_ ? landings[static_cast<size_t>(random.below(landings_))]
                                              : follows[static_cast<size_t>(row.back())]);
-    const int64_t first = id("a");
-    for (int64_t t = 0; t < length_; ++t) {
-      const auto now = row[static_cast<size_t>(t)], next = row[static_cast<size_t>(t + 1)];
-      auto& before = last[static_cast<size_t>(now)];
-      sample.input_ids.push_back(first + now);
-      sample.targets.push_back(first + next);
-      sample.loss_mask.push_back(before >= 0 && row[static_cast<size_t>(before + 1)] == next);
-      before = t;
+    return row;
+  }
+
+  // Of each symbol but the last: whether what followed it when it came last follows again.
+  std::vector<bool> counted(const Row& row) const {
+    std::vector<int64_t> followed(static_cast<size_t>(symbol_count_), -1);
+    std::vector<bool> counts;
+    for (size_t t = 0; t + 1 < row.size(); ++t) {
+      auto& before = followed[static_cast<size_t>(row[t])];
+      counts.push_back(before == row[t + 1]);
+      before = row[t + 1];
     }
-    return sample;
+    return counts;
+  }
+  bool tells(const Row& row) const {
+    const auto counts = counted(row);
+    return std::find(counts.begin(), counts.end(), true) != counts.end();
   }
 
   int64_t length_ = 20, symbol_count_ = 20, landings_ = 8;
