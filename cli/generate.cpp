@@ -49,7 +49,7 @@ void set_prompt(DecodeRequest& request, const Model& model, const std::vector<in
 std::vector<int64_t> prompt_ids(const Arguments& arguments, const Model& model, const Tokenizer* tokenizer) {
   if (!tokenizer) return arguments.ids;
   auto ids = model.reads_source() ? tokenizer->encode_for_model(arguments.prompt).ids
-                                : tokenizer->encode(arguments.prompt);
+                                  : tokenizer->encode(arguments.prompt);
   if (ids.empty()) fail("generate: the prompt has no tokens");
   return ids;
 }

@@ -40,8 +40,10 @@ struct NormInfo {
 
 // A step of a stack, and the tap of the stream after it.
 struct StepInfo {
+  std::string name;
   Layer* layer;
   Slot stream;
+  bool repeats;  // a loop runs it more than once
 };
 
 // What a model consists of.
@@ -65,7 +67,7 @@ struct Inventory {
   std::vector<LinearMap*> maps;
   std::vector<NormInfo> norms;
   std::map<std::string, Part*> parts;                     // by path
-  std::map<std::string, StepInfo> steps;                  // of stacks, by name
+  std::vector<StepInfo> steps;                            // of stacks, in their order, each once
   std::map<std::string, std::string> types;               // registered names, by path
   std::vector<std::pair<Slot, std::string>> raw_reads;    // taps read by something other than a map
   std::vector<std::pair<std::string, std::string>> ties;  // (name, name it shares with)

@@ -5,13 +5,13 @@
 
 namespace formwork {
 
-Split split_rows(int64_t rows, double validation_fraction, uint64_t seed) {
+RowSplit split_rows(int64_t rows, double validation_fraction, uint64_t seed) {
   if (!(validation_fraction >= 0 && validation_fraction < 1))
     fail("expected a validation fraction in [0, 1), found {}", validation_fraction);
   const int64_t held_out = std::llround(static_cast<double>(rows) * validation_fraction);
   if (rows - held_out < 1) fail("expected rows to train on, found {} with {} held out", rows, held_out);
   const std::vector<int64_t> order = Random{seed}.permutation(rows);
-  Split split{{order.begin() + held_out, order.end()}, {order.begin(), order.begin() + held_out}};
+  RowSplit split{{order.begin() + held_out, order.end()}, {order.begin(), order.begin() + held_out}};
   std::sort(split.train.begin(), split.train.end());
   std::sort(split.validation.begin(), split.validation.end());
   return split;

@@ -7,13 +7,13 @@
 
 namespace formwork {
 
-struct Split {
+struct RowSplit {
   std::vector<int64_t> train, validation;  // row numbers, each sorted; together every row once
 };
 
 // round(rows * validation_fraction) rows, chosen at random from `seed`, validate.
 // Throws Error when the fraction is not in [0, 1) or no row is left to train.
-Split split_rows(int64_t rows, double validation_fraction, uint64_t seed);
+RowSplit split_rows(int64_t rows, double validation_fraction, uint64_t seed);
 
 // The rows in the order of an epoch; depends only on (seed, epoch).
 std::vector<int64_t> epoch_order(std::vector<int64_t> rows, uint64_t seed, int64_t epoch);

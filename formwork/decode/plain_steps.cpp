@@ -106,10 +106,10 @@ PlainSteps::PlainSteps(const Model& model) : model_(model) {
   const auto& inventory = model.inventory();
   for (const auto& [slot, part] : inventory.attached) {
     const auto& tap = inventory.taps.name(slot);
-    const auto below = [&](const auto& step) { return tap.starts_with(step.first + "."); };
+    const auto below = [&](const auto& step) { return tap.starts_with(step.name + "."); };
     const auto found = std::find_if(inventory.steps.begin(), inventory.steps.end(), below);
     if (found == inventory.steps.end()) runtime::refuse_form("attach", "the part on '{}'", tap);
-    attached_.emplace(found->first, tap);
+    attached_.emplace(found->name, tap);
   }
 }
 
@@ -120,12 +120,31 @@ std::string PlainSteps::why_not(const std::string& path) const {
              : fmt::format("attach: the part on '{}' has no runtime form", found->second);
 }
 
-runtime::OtherSteps::Placed PlainSteps::step(const std::string& path, const std::string& why) const {
-  const auto& found = model_.inventory().steps.at(path);
-  const auto* residual = dynamic_cast<const ResidualStep*>(found.layer);
+runtime::OtherSteps::Placed PlainSteps::place(const StepInfo& step, const std::string& why) const {
+  const auto* residual = dynamic_cast<const ResidualStep*>(step.layer);
   if (!residual) throw runtime::NoRuntimeForm(why);
+  return {std::make_unique<PlainStep>(model_, step, residual->out().size), residual->out()};
+}
+
+runtime::OtherSteps::Placed PlainSteps::step(const std::string& path, const std::string& why) const {
+  const auto& steps = model_.inventory().steps;
+  const auto found =
+      std::find_if(steps.begin(), steps.end(), [&](const auto& step) { return step.name == path; });
+  if (found == steps.end()) throw runtime::NoRuntimeForm(why);
   reasons_.push_back(why);
-  return {std::make_unique<PlainStep>(model_, found, residual->out().size), residual->out()};
+  return place(*found, why);
+}
+
+std::vector<runtime::OtherSteps::Placed> PlainSteps::below(const std::string& path,
+                                                           const std::string& why) const {
+  std::vector<Placed> placed;
+  for (const auto& step : model_.inventory().steps) {
+    if (!step.name.starts_with(path + ".")) continue;
+    if (step.repeats) throw runtime::NoRuntimeForm(why);
+    placed.push_back(place(step, why));
+  }
+  reasons_.push_back(why);
+  return placed;
 }
 
 }  // namespace formwork

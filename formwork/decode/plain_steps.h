@@ -18,10 +18,13 @@ class PlainSteps final : public runtime::OtherSteps {
 
   std::string why_not(const std::string& path) const override;
   Placed step(const std::string& path, const std::string& why) const override;
+  std::vector<Placed> below(const std::string& path, const std::string& why) const override;
   // Why each step is run here, in the order of the model.
   const std::vector<std::string>& reasons() const { return reasons_; }
 
  private:
+  Placed place(const StepInfo& step, const std::string& why) const;
+
   const Model& model_;
   std::map<std::string, std::string> attached_;  // step -> tap
   mutable std::vector<std::string> reasons_;

@@ -32,7 +32,13 @@ void Stack::add_steps(const Build& build, Wiring& layer) {
       tap->second = Build(build.inventory(), step.name, layer.out(), layer.out()).tap("stream", layer.out());
     steps_.push_back(step);
     taps_.push_back(tap->second);
-    build.inventory().steps[step.name] = {step.layer, tap->second};
+    auto& known = build.inventory().steps;
+    if (fresh)
+      known.push_back({step.name, step.layer, tap->second, false});
+    else
+      std::find_if(known.begin(), known.end(), [&](const auto& one) {
+        return one.name == step.name;
+      })->repeats = true;
   }
 }
 

@@ -60,7 +60,7 @@ void Model::build(Source source) {
   for (size_t i = 0; i < layers.size(); ++i) {
     Scope child = root.at(fmt::format("layers.{}", i));
     child.in = child.out = stream;
-    layers_.push_back(Registry<Wiring>::make(child, layers[i]));
+    layers_.push_back(make_wiring(child, layers[i]));
     stream = layers_.back()->out();
     for (const Step* step : layers_.back()->steps()) steps_.push_back(step);
   }

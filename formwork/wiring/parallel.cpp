@@ -39,7 +39,7 @@ class Both final : public Part {
   Slot mixer_tap_, channel_tap_;
 };
 
-class ParallelStep final : public ResidualStep {
+class ParallelStep final : public ResidualStep, public SplitFacet {
  public:
   ParallelStep(Build& build, const LayerOptions& options, bool separate_norms)
       : ResidualStep(build, options), norm_(make_norm(build, "norm", build.in)) {

@@ -4,7 +4,7 @@
 namespace formwork {
 namespace {
 
-class PostStep final : public ResidualStep {
+class PostStep final : public ResidualStep, public SplitFacet {
  public:
   PostStep(Build& build, const LayerOptions& options, const PartSpec& mixer, const PartSpec& channel)
       : ResidualStep(build, options), norm_(make_norm(build, "norm", build.out)) {

@@ -4,7 +4,7 @@
 namespace formwork {
 namespace {
 
-class PreStep final : public ResidualStep {
+class PreStep final : public ResidualStep, public SplitFacet {
  public:
   PreStep(Build& build, const LayerOptions& options, const PartSpec& mixer, const PartSpec& channel)
       : ResidualStep(build, options), norm_(make_norm(build, "norm", build.in)) {

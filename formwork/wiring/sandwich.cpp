@@ -4,7 +4,7 @@
 namespace formwork {
 namespace {
 
-class SandwichStep final : public ResidualStep {
+class SandwichStep final : public ResidualStep, public SplitFacet {
  public:
   SandwichStep(Build& build, const LayerOptions& options, const PartSpec& mixer, const PartSpec& channel)
       : ResidualStep(build, options), norm_(make_norm(build, "norm", build.in)) {

@@ -6,7 +6,7 @@
 namespace formwork {
 namespace {
 
-class TrunkStep final : public ResidualStep {
+class TrunkStep final : public ResidualStep, public SplitFacet {
  public:
   TrunkStep(Build& build, const LayerOptions& options, const PartSpec& mixer, const PartSpec& channel)
       : ResidualStep(build, options), norm_(make_norm(build, "norm", build.in)) {
@@ -14,6 +14,11 @@ class TrunkStep final : public ResidualStep {
     // The shortcut reads it too, so it cannot fold into the maps of the body.
     build.reads_input_directly();
     set_body(build, mixer, channel);
+  }
+
+  Split carry(SplitPass& pass, const Split& x) override {
+    const auto trunk = normed(pass, *norm_, "norm", x);
+    return add(pass, shortcut(pass, trunk), body(pass, trunk));
   }
 
  protected:

@@ -40,7 +40,7 @@ class Wiring : public Part {
 // One residual sub-block: body, norm and shortcut; wirings differ in how `forward` joins them.
 //   shortcut: x, or x S^T where the Spec names a linear map "<step>.shortcut" (sliced streams); the stream
 //   after it then has an axis of its own, "<step>.stream".
-class ResidualStep : public Layer, public SplitFacet {
+class ResidualStep : public Layer {
  public:
   Tensor forward(Context& ctx, const Tensor& x) final { return join(ctx, x, nullptr); }
   Tensor append(Context& ctx, const Tensor& x, State* state) final { return join(ctx, x, state); }

@@ -27,6 +27,7 @@ Tensor plain_logits(Model& model, const Tensor& row) {
   const at::NoGradGuard guard;
   auto ctx = model.make_context();
   StateOptions options;
+  options.dtype = model.inventory().dtype;
   auto state = model.make_state(ctx, {}, options);
   std::vector<Tensor> parts;
   for (int64_t t = 0; t < row.size(1); ++t)
@@ -56,6 +57,16 @@ Tensor ids_for(const Model& model) {
   return at::randint(model.spec().model.options.at("vocab").get<int64_t>(), {2, kTokens}, at::kLong);
 }
 
+// How far float32 itself is from the function: a model may sharpen rounding (updates that are
+// orthogonalized).
+double rounding(Model& model, const Tensor& row, const Tensor& found) {
+  const auto exact = make(model.spec().to_json(), at::kDouble);
+  const at::NoGradGuard guard;
+  for (auto& param : exact->inventory().params)
+    param.value.copy_(model.inventory().by_name.at(param.name)->value);
+  return gap(found.to(at::kDouble), plain_logits(*exact, row));
+}
+
 // Whether the runtime takes the model; then it must agree with the plain path.
 bool agrees(Model& model, std::string& reason, double tolerance = 1e-5) {
   const auto ids = ids_for(model);
@@ -67,7 +78,10 @@ bool agrees(Model& model, std::string& reason, double tolerance = 1e-5) {
   for (int64_t row = 0; row < 2; ++row) {
     const auto expected = plain_logits(model, ids.narrow(0, row, 1));
     const double scale = std::max(1.0, expected.abs().max().item<double>());
-    EXPECT_LT(gap(found.narrow(0, row, 1), expected), tolerance * scale);
+    const double apart = gap(found.narrow(0, row, 1), expected);
+    if (apart < tolerance * scale) continue;
+    EXPECT_LT(apart, 2 * rounding(model, ids.narrow(0, row, 1), expected))
+        << "and more than " << tolerance * scale;
   }
   return true;
 }

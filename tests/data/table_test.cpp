@@ -136,7 +136,7 @@ TEST(Table, SurvivesRandomBytes) {
 }
 
 TEST(Sampling, SplitsAndShufflesReproducibly) {
-  const Split split = split_rows(100, 0.2, 3);
+  const RowSplit split = split_rows(100, 0.2, 3);
   EXPECT_EQ(split.validation.size(), 20u);
   std::set<int64_t> all(split.train.begin(), split.train.end());
   all.insert(split.validation.begin(), split.validation.end());

@@ -11,8 +11,9 @@ std::unique_ptr<Transform> mildest(const std::string& method) {
   return Registry<Transform>::make({method, budgets.empty() ? Json::object() : budgets[0]});
 }
 
-// What a dense model without modules and windows gives no work to.
-const std::set<std::string> kWithoutWork = {"to_dense", "grow_modules", "prune_modules", "resize_windows"};
+// What a dense model without modules, windows and rotary pairs gives no work to.
+const std::set<std::string> kWithoutWork = {"to_dense", "grow_modules", "prune_modules", "resize_windows",
+                                            "rotary_layout"};
 
 TEST(Transforms, AllPairsStayFinite) {
   DecoderShape shape;

@@ -15,7 +15,8 @@ std::shared_ptr<Model> uneven(bool with_experts = false) {
     "position": "learned", "tie": true, "layers": [
       {"mixer": {"type": "attention", "heads": 4, "kv_heads": 2}, "channel": {"type": "gated_mlp", "hidden": 48}},
       {"mixer": {"type": "attention", "heads": 2, "bias": true}, "channel": {"type": "mlp", "hidden": 40}},
-      {"mixer": {"type": "attention", "heads": 4, "fused": false}, "channel": {"type": "gated_mlp", "hidden": 24}}]}})");
+      {"mixer": {"type": "attention", "heads": 4, "fused": false,
+                 "position": {"type": "rotary", "layout": "interleaved"}}, "channel": {"type": "gated_mlp", "hidden": 24}}]}})");
   if (with_experts)
     json["model"]["layers"].push_back(
         Json::parse(R"({"channel": {"type": "experts", "experts": 4, "active": 2, "hidden": 16}})"));

@@ -47,7 +47,7 @@ TEST(Warnings, WhatIsLeftByDesignIsNone) {
     if (name == "greenformers") options["solver"] = "svd";
     if (name == "llm_drop") options["n"] = 1;
     if (name == "prune_modules" || name == "grow_modules" || name == "resize_windows") continue;
-    if (name == "to_dense" || name == "lord") continue;
+    if (name == "to_dense" || name == "lord" || name == "rotary_layout") continue;
     EXPECT_EQ(warnings_of(name, options, model), Json::array()) << name;
   }
   // Embedding and head, what an option leaves out, and maps that are made of maps.

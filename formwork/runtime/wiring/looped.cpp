@@ -13,7 +13,7 @@ class Looped final : public Wiring {
     for (size_t i = 0; i < options.layers.size(); ++i) {
       Scope child = scope.at(fmt::format("layers.{}", i));
       child.in = child.out = out_;
-      layers_.push_back(Registry<Wiring>::make(child, options.layers[i]));
+      layers_.push_back(make_wiring(child, options.layers[i]));
       out_ = layers_.back()->out();
     }
     if (out_.size != scope.in.size)

@@ -29,6 +29,8 @@ class OtherSteps {
   // What the runtime's own form of a step would leave out; empty: nothing.
   virtual std::string why_not(const std::string& path) const = 0;
   virtual Placed step(const std::string& path, const std::string& why) const = 0;
+  // The steps below a layer's path, in their order. Throws NoRuntimeForm where a loop repeats one of them.
+  virtual std::vector<Placed> below(const std::string& path, const std::string& why) const = 0;
 };
 
 class Wiring {
@@ -46,3 +48,10 @@ namespace formwork {
 template <>
 class Registry<runtime::Wiring> : public runtime::Parts<runtime::Wiring> {};
 }  // namespace formwork
+
+namespace formwork::runtime {
+
+// A layer's wiring or, where that has no runtime form, the steps that the program has in its place.
+std::unique_ptr<Wiring> make_wiring(Scope& scope, const PartSpec& spec);
+
+}  // namespace formwork::runtime
