@@ -161,8 +161,9 @@ Replacement Gptq::quantize(LinearMap& map, const Moments& moments, const Columns
   result.tensors = made.tensors();
   result.representation = PartSpec("int4");
   result.representation->options = {{"group", options_.group}};
-  result.row = {{"error", output_error(weight - made.value(), moments)},
-                {"error_nearest", output_error(weight - nearest.value(), moments)},
+  const auto tokens = static_cast<double>(moments.count);
+  result.row = {{"error", at::minimum(ours, theirs).sum().item<double>() / tokens},
+                {"error_nearest", theirs.sum().item<double>() / tokens},
                 {"rows_nearest", worse.sum().item<int64_t>()}};
   return result;
 }
