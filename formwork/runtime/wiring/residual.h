@@ -53,20 +53,14 @@ std::unique_ptr<Step> place_step(const Scope& scope, const Make& make, Axis& out
 
 // A wiring that makes one step of type S for each of mixer and channel.
 template <class S>
-class ResidualWiring final : public Wiring {
+class ResidualWiring final : public StepList {
  public:
   struct Options : LayerOptions {};
-  ResidualWiring(Scope& scope, const Options& options) : out_(scope.in) {
+  ResidualWiring(Scope& scope, const Options& options) : StepList(scope.in) {
     if (options.cross) refuse_form(scope.at("cross").path(), "a second token mixer");
     add(scope, "mixer", options, options.mixer, {});
     add(scope, "channel", options, {}, options.channel);
   }
-  std::vector<const Step*> steps() const override {
-    std::vector<const Step*> list;
-    for (const auto& step : steps_) list.push_back(step.get());
-    return list;
-  }
-  Axis out() const override { return out_; }
 
  private:
   void add(const Scope& scope, const char* name, const LayerOptions& options, const PartSpec& mixer,
@@ -77,9 +71,6 @@ class ResidualWiring final : public Wiring {
     steps_.push_back(place_step(
         child, [&](Scope& own) { return std::make_unique<S>(own, options, mixer, channel); }, out_));
   }
-
-  Axis out_;
-  std::vector<std::unique_ptr<Step>> steps_;
 };
 
 }  // namespace formwork::runtime

@@ -3,25 +3,15 @@
 namespace formwork::runtime {
 namespace {
 
-// The steps of another program, one after the other.
-class OtherWiring final : public Wiring {
+// The steps of another program.
+class OtherWiring final : public StepList {
  public:
-  OtherWiring(Scope& scope, const std::string& why) : out_(scope.in) {
+  OtherWiring(const Scope& scope, const std::string& why) : StepList(scope.in) {
     for (auto& placed : scope.others()->below(scope.path(), why)) {
       out_ = scope.global_axis(placed.out.name, placed.out.asked());
       steps_.push_back(std::move(placed.step));
     }
   }
-  std::vector<const Step*> steps() const override {
-    std::vector<const Step*> list;
-    for (const auto& step : steps_) list.push_back(step.get());
-    return list;
-  }
-  Axis out() const override { return out_; }
-
- private:
-  Axis out_;
-  std::vector<std::unique_ptr<Step>> steps_;
 };
 
 }  // namespace

@@ -42,6 +42,23 @@ class Wiring {
   virtual Axis out() const = 0;  // of the stream after the last step
 };
 
+// A wiring of steps of its own, one after the other.
+class StepList : public Wiring {
+ public:
+  std::vector<const Step*> steps() const final {
+    std::vector<const Step*> list;
+    for (const auto& step : steps_) list.push_back(step.get());
+    return list;
+  }
+  Axis out() const final { return out_; }
+
+ protected:
+  explicit StepList(Axis in) : out_(std::move(in)) {}
+
+  Axis out_;  // of the stream after the steps so far
+  std::vector<std::unique_ptr<Step>> steps_;
+};
+
 }  // namespace formwork::runtime
 
 namespace formwork {

@@ -20,15 +20,9 @@ Trained sentiment_model(StudyContext& ctx, int64_t steps) {
                   {"channel", {{"type", "mlp"}, {"hidden", 256}}}});
   spec.model.options["norm"] = Json(), spec.model.options["stem_norm"] = "layer_norm";
   spec.model.options["position"] = "learned";
-  PartSpec task("classify");
-  task.options = {{"file", ctx.data("nlp/sst2-train.tsv")},
-                  {"evaluation_file", ctx.data("nlp/sst2-dev.tsv")},
-                  {"tokenizer", "bpe"},
-                  {"vocab", 2048},
-                  {"length", 64}};
   TrainOptions options;
   options.steps = ctx.scaled(steps), options.rate = 1e-3;
-  return ctx.trained("sst2-post", spec, task, options);
+  return ctx.trained("sst2-post", spec, sentiment(ctx), options);
 }
 
 double logit(Model& model, const std::vector<int64_t>& ids, int64_t label) {

@@ -40,17 +40,11 @@ Trained GreenformersStudy::classifier(StudyContext& ctx, int64_t seed, bool low_
                           {"channel", {{"type", "mlp"}, {"hidden", 4 * kWidth}}}});
   spec.model.options["position"] = "learned";
   if (low_rank) spec.linear["layers.*"] = {{"type", "low_rank"}, {"rank", kWidth / 4}};
-  PartSpec task("classify");
-  task.options = {{"file", ctx.data("nlp/sst2-train.tsv")},
-                  {"evaluation_file", ctx.data("nlp/sst2-dev.tsv")},
-                  {"tokenizer", "bpe"},
-                  {"vocab", 2048},
-                  {"length", 64}};
   TrainOptions options;
   options.steps = ctx.scaled(options_.steps), options.rate = 1e-3;
   options.seed = seed;
-  return ctx.trained(fmt::format("{}-{}", low_rank ? "sst2-low-rank" : "sst2-full", seed), spec, task,
-                     options);
+  return ctx.trained(fmt::format("{}-{}", low_rank ? "sst2-low-rank" : "sst2-full", seed), spec,
+                     sentiment(ctx), options);
 }
 
 std::vector<Claim> GreenformersStudy::run(StudyContext& ctx) {

@@ -19,6 +19,16 @@ PartSpec shakespeare(const StudyContext& ctx, int64_t length) {
   return task;
 }
 
+PartSpec sentiment(const StudyContext& ctx) {
+  PartSpec task("classify");
+  task.options = {{"file", ctx.data("nlp/sst2-train.tsv")},
+                  {"evaluation_file", ctx.data("nlp/sst2-dev.tsv")},
+                  {"tokenizer", "bpe"},
+                  {"vocab", 2048},
+                  {"length", 64}};
+  return task;
+}
+
 std::shared_ptr<Model> rebuilt(const Model& from, const std::function<void(Spec&)>& change) {
   Spec spec = from.spec();
   change(spec);

@@ -10,6 +10,9 @@ Spec small_spec(const std::string& type, int64_t width, int64_t layers, const Js
 // The characters of Shakespeare in rows of `length`.
 PartSpec shakespeare(const StudyContext& ctx, int64_t length);
 
+// The sentences of SST-2, trained on and evaluated on its own dev sentences, in at most 64 tokens of 2,048.
+PartSpec sentiment(const StudyContext& ctx);
+
 // The model with its weights, of a Spec that `change` has altered.
 std::shared_ptr<Model> rebuilt(const Model& from, const std::function<void(Spec&)>& change);
 
