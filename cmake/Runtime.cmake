@@ -39,6 +39,7 @@ target_include_directories(formwork-runtime SYSTEM PUBLIC ${FORMWORK_FMT})
 target_link_libraries(formwork-runtime PUBLIC nlohmann_json::nlohmann_json Threads::Threads utf8proc pcre2-8)
 target_compile_options(formwork-runtime PRIVATE -ffunction-sections -fdata-sections)
 target_precompile_headers(formwork-runtime PRIVATE formwork/runtime/precompiled.h)
+formwork_unity(formwork-runtime ${FORMWORK_RUNTIME_SOURCES})
 
 # Highway's choice of a target, which Debian ships as a shared library only.
 add_library(formwork-runtime-highway STATIC ${FORMWORK_STATIC_SOURCES})

@@ -81,7 +81,7 @@ Json gated_layer(const Keys& keys, const Json& mixer, const char* activation) {
        {{"type", "gated_mlp"}, {"hidden", keys.integer("feed_forward_length")}, {"activation", activation}}}};
 }
 
-Json repeated(const Keys& keys, const Json& pattern) {
+Json repeated_layers(const Keys& keys, const Json& pattern) {
   constexpr int64_t kMost = 100000;
   const int64_t blocks = keys.integer("block_count"), length = static_cast<int64_t>(pattern.size());
   if (blocks < 0 || blocks > kMost)
@@ -104,12 +104,12 @@ Json decoder(const Keys& keys, const Json& layers, const Json& norm) {
 Json llama(const Keys& keys) {
   keys.require("expert_count", 0, "mixtures of experts are not read");
   const auto layer = gated_layer(keys, rotary_attention(keys, true, false), "silu");
-  return decoder(keys, repeated(keys, Json::array({layer})), rms_norm(keys));
+  return decoder(keys, repeated_layers(keys, Json::array({layer})), rms_norm(keys));
 }
 
 Json qwen2(const Keys& keys) {
   const auto layer = gated_layer(keys, rotary_attention(keys, false, true), "silu");
-  return decoder(keys, repeated(keys, Json::array({layer})), rms_norm(keys));
+  return decoder(keys, repeated_layers(keys, Json::array({layer})), rms_norm(keys));
 }
 
 Json gpt2(const Keys& keys) {
@@ -124,7 +124,7 @@ Json gpt2(const Keys& keys) {
         {"out_bias", true}}},
       {"channel",
        {{"type", "mlp"}, {"hidden", keys.integer("feed_forward_length")}, {"activation", "gelu_tanh"}}}};
-  Json model = decoder(keys, repeated(keys, Json::array({layer})), norm);
+  Json model = decoder(keys, repeated_layers(keys, Json::array({layer})), norm);
   model["position"] = {{"type", "learned"}, {"context", keys.integer("context_length")}};
   return model;
 }
@@ -135,7 +135,7 @@ void scale_embedding(const Keys& keys, Json& model) {
 
 Json gemma(const Keys& keys) {
   const auto layer = gated_layer(keys, rotary_attention(keys, false, false), "gelu_tanh");
-  Json model = decoder(keys, repeated(keys, Json::array({layer})), rms_norm(keys));
+  Json model = decoder(keys, repeated_layers(keys, Json::array({layer})), rms_norm(keys));
   scale_embedding(keys, model);
   return model;
 }
@@ -148,7 +148,7 @@ Json gemma2(const Keys& keys) {
     layer["mixer"]["score"] = {{"type", "softmax"}, {"cap", cap}};
   auto slid = layer;
   slid["mixer"]["window"] = keys.integer("attention.sliding_window");
-  Json model = decoder(keys, repeated(keys, Json::array({slid, layer})), rms_norm(keys));
+  Json model = decoder(keys, repeated_layers(keys, Json::array({slid, layer})), rms_norm(keys));
   if (const double cap = keys.number("final_logit_softcapping", 0); cap > 0)
     model["head"] = {{"type", "lm"}, {"cap", cap}};
   scale_embedding(keys, model);

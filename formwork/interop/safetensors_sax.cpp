@@ -12,7 +12,7 @@ namespace {
 using PlainJson = nlohmann::json;
 
 // Where the reader stands: what the next value belongs to.
-enum class Place { kOutside, kHeader, kMetadata, kTensor, kShape, kOffsets };
+enum class Level { kOutside, kHeader, kMetadata, kTensor, kShape, kOffsets };
 
 class HeaderReader : public nlohmann::json_sax<PlainJson> {
  public:
@@ -26,23 +26,23 @@ class HeaderReader : public nlohmann::json_sax<PlainJson> {
   bool number_integer(int64_t value) override { return unexpected(fmt::format("the number {}", value)); }
 
   bool number_unsigned(uint64_t value) override {
-    if (place_ == Place::kShape) {
+    if (place_ == Level::kShape) {
       if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
         fail("{}: size {} in shape is too large", where(), value);
       }
       entry_.shape.push_back(static_cast<int64_t>(value));
       return true;
     }
-    if (place_ != Place::kOffsets) return unexpected(fmt::format("the number {}", value));
+    if (place_ != Level::kOffsets) return unexpected(fmt::format("the number {}", value));
     if (offsets_ == 2) fail("{}: data_offsets has more than 2 numbers", where());
     (offsets_++ == 0 ? entry_.begin : entry_.end) = value;
     return true;
   }
 
   bool string(std::string& value) override {
-    if (place_ == Place::kMetadata) {
+    if (place_ == Level::kMetadata) {
       header.metadata.emplace(field_, value);
-    } else if (place_ == Place::kTensor && field_ == "dtype") {
+    } else if (place_ == Level::kTensor && field_ == "dtype") {
       entry_.dtype = value;
     } else {
       return unexpected("a string");
@@ -51,10 +51,10 @@ class HeaderReader : public nlohmann::json_sax<PlainJson> {
   }
 
   bool start_object(size_t) override {
-    if (place_ == Place::kOutside) {
-      place_ = Place::kHeader;
-    } else if (place_ == Place::kHeader) {
-      place_ = name_ == "__metadata__" ? Place::kMetadata : Place::kTensor;
+    if (place_ == Level::kOutside) {
+      place_ = Level::kHeader;
+    } else if (place_ == Level::kHeader) {
+      place_ = name_ == "__metadata__" ? Level::kMetadata : Level::kTensor;
       fields_.clear();
       entry_ = {};
       offsets_ = 0;
@@ -65,12 +65,12 @@ class HeaderReader : public nlohmann::json_sax<PlainJson> {
   }
 
   bool key(std::string& value) override {
-    if (place_ == Place::kHeader) {
+    if (place_ == Level::kHeader) {
       name_ = value;
       if (!names_.insert(value).second) fail("{}: duplicate name '{}'", path_, escaped(value));
       return true;
     }
-    if (place_ == Place::kTensor && value != "dtype" && value != "shape" && value != "data_offsets") {
+    if (place_ == Level::kTensor && value != "dtype" && value != "shape" && value != "data_offsets") {
       fail("{}: unknown field '{}'; known: dtype, shape, data_offsets", where(), escaped(value));
     }
     field_ = value;
@@ -79,19 +79,19 @@ class HeaderReader : public nlohmann::json_sax<PlainJson> {
   }
 
   bool end_object() override {
-    if (place_ == Place::kTensor) finish_tensor();
-    place_ = place_ == Place::kHeader ? Place::kOutside : Place::kHeader;
+    if (place_ == Level::kTensor) finish_tensor();
+    place_ = place_ == Level::kHeader ? Level::kOutside : Level::kHeader;
     return true;
   }
 
   bool start_array(size_t) override {
-    if (place_ != Place::kTensor || field_ == "dtype") return unexpected("an array");
-    place_ = field_ == "shape" ? Place::kShape : Place::kOffsets;
+    if (place_ != Level::kTensor || field_ == "dtype") return unexpected("an array");
+    place_ = field_ == "shape" ? Level::kShape : Level::kOffsets;
     return true;
   }
 
   bool end_array() override {
-    place_ = Place::kTensor;
+    place_ = Level::kTensor;
     return true;
   }
 
@@ -108,16 +108,16 @@ class HeaderReader : public nlohmann::json_sax<PlainJson> {
 
   bool unexpected(const std::string& found) const {
     switch (place_) {
-      case Place::kOutside:
+      case Level::kOutside:
         fail("{}: header is {}, expected an object", path_, escaped(found));
-      case Place::kHeader:
+      case Level::kHeader:
         fail("{}: expected an object, found {}", where(), escaped(found));
-      case Place::kMetadata:
+      case Level::kMetadata:
         fail("{}: metadata '{}' must be a string, found {}", path_, escaped(field_), escaped(found));
-      case Place::kTensor:
+      case Level::kTensor:
         fail("{}: {} cannot be {}", where(), field_, escaped(found));
-      case Place::kShape:
-      case Place::kOffsets:
+      case Level::kShape:
+      case Level::kOffsets:
         break;
     }
     fail("{}: {} must hold whole numbers >= 0, found {}", where(), field_, escaped(found));
@@ -132,7 +132,7 @@ class HeaderReader : public nlohmann::json_sax<PlainJson> {
   }
 
   const std::string& path_;
-  Place place_ = Place::kOutside;
+  Level place_ = Level::kOutside;
   std::string name_, field_;
   std::set<std::string> names_, fields_;
   SafetensorsEntry entry_;

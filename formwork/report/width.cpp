@@ -33,35 +33,35 @@ Character first_character(std::string_view text) {
   return {code, bytes, true};
 }
 
-struct Range {
+struct CodePoints {
   char32_t first, last;
 };
 
 template <size_t N>
-bool in_ranges(char32_t code, const std::array<Range, N>& ranges) {
+bool in_ranges(char32_t code, const std::array<CodePoints, N>& ranges) {
   return std::any_of(ranges.begin(), ranges.end(),
-                     [&](const Range& range) { return code >= range.first && code <= range.last; });
+                     [&](const CodePoints& range) { return code >= range.first && code <= range.last; });
 }
 
 // Unicode 15: blocks whose characters have general category Mn or Cf, or East Asian Width W or F.
-constexpr std::array<Range, 8> kZeroWidth{{{0x300, 0x36F},
-                                           {0x200B, 0x200F},
-                                           {0x202A, 0x202E},
-                                           {0x2060, 0x2064},
-                                           {0x20D0, 0x20F0},
-                                           {0xFE00, 0xFE0F},
-                                           {0xFE20, 0xFE2F},
-                                           {0xFEFF, 0xFEFF}}};
-constexpr std::array<Range, 10> kWide{{{0x1100, 0x115F},
-                                       {0x2E80, 0x303E},
-                                       {0x3041, 0xA4CF},
-                                       {0xA960, 0xA97C},
-                                       {0xAC00, 0xD7A3},
-                                       {0xF900, 0xFAFF},
-                                       {0xFE30, 0xFE6F},
-                                       {0xFF00, 0xFF60},
-                                       {0x1F300, 0x1FAFF},
-                                       {0x20000, 0x3FFFD}}};
+constexpr std::array<CodePoints, 8> kZeroWidth{{{0x300, 0x36F},
+                                                {0x200B, 0x200F},
+                                                {0x202A, 0x202E},
+                                                {0x2060, 0x2064},
+                                                {0x20D0, 0x20F0},
+                                                {0xFE00, 0xFE0F},
+                                                {0xFE20, 0xFE2F},
+                                                {0xFEFF, 0xFEFF}}};
+constexpr std::array<CodePoints, 10> kWide{{{0x1100, 0x115F},
+                                            {0x2E80, 0x303E},
+                                            {0x3041, 0xA4CF},
+                                            {0xA960, 0xA97C},
+                                            {0xAC00, 0xD7A3},
+                                            {0xF900, 0xFAFF},
+                                            {0xFE30, 0xFE6F},
+                                            {0xFF00, 0xFF60},
+                                            {0x1F300, 0x1FAFF},
+                                            {0x20000, 0x3FFFD}}};
 
 int width_of(const Character& character) {
   if (!character.valid || character.code < 0x300) return 1;

@@ -12,7 +12,7 @@ namespace formwork {
 namespace {
 
 using nlohmann::json;
-using Made = std::unique_ptr<TokenDecoder>;
+using MadeDecoder = std::unique_ptr<TokenDecoder>;
 using Texts = std::vector<std::string>;
 
 // "a b a", "a", "c" -> "c b c"
@@ -21,7 +21,7 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
     text.replace(at, from.size(), to);
 }
 
-class ByteLevel final : public TokenDecoder {
+class ByteLevelDecoder final : public TokenDecoder {
  public:
   void decode(Texts& texts) const override {
     for (std::string& text : texts)
@@ -66,9 +66,9 @@ class Fuse final : public TokenDecoder {
   }
 };
 
-class Replace final : public TokenDecoder {
+class ReplaceDecoder final : public TokenDecoder {
  public:
-  Replace(const json& content, std::string_view where)
+  ReplaceDecoder(const json& content, std::string_view where)
       : pattern_(field(content, "pattern", where), where), content_(text_field(content, "content", where)) {}
   void decode(Texts& texts) const override {
     for (std::string& text : texts)
@@ -81,13 +81,13 @@ class Replace final : public TokenDecoder {
 };
 
 // Removes up to `start` and `stop` copies of a character from the ends of each text.
-class Strip final : public TokenDecoder {
+class StripDecoder final : public TokenDecoder {
  public:
-  Strip(const json& content, std::string_view where)
+  StripDecoder(const json& content, std::string_view where)
       : content_(text_field(content, "content", where)),
         start_(count_field(content, "start", 0, where)),
         stop_(count_field(content, "stop", 0, where)) {
-    if (content_.empty()) fail("{}: expected a Strip decoder with one character, found none", where);
+    if (content_.empty()) fail("{}: expected a StripDecoder decoder with one character, found none", where);
   }
   void decode(Texts& texts) const override {
     for (std::string& text : texts) {
@@ -156,22 +156,22 @@ class BpeDecoder final : public TokenDecoder {
   std::string suffix_;
 };
 
-class Sequence final : public TokenDecoder {
+class DecoderSequence final : public TokenDecoder {
  public:
-  explicit Sequence(std::vector<Made> parts) : parts_(std::move(parts)) {}
+  explicit DecoderSequence(std::vector<MadeDecoder> parts) : parts_(std::move(parts)) {}
   void decode(Texts& texts) const override {
     for (const auto& part : parts_) part->decode(texts);
   }
 
  private:
-  std::vector<Made> parts_;
+  std::vector<MadeDecoder> parts_;
 };
 
-Made make_sequence(const json& content, std::string_view where, int depth) {
-  std::vector<Made> parts;
+MadeDecoder make_decoder_sequence(const json& content, std::string_view where, int depth) {
+  std::vector<MadeDecoder> parts;
   for (const json& part : list_field(content, "decoders", where))
     parts.push_back(make_token_decoder(part, where, depth + 1));
-  return std::make_unique<Sequence>(std::move(parts));
+  return std::make_unique<DecoderSequence>(std::move(parts));
 }
 
 int hex_digit(char c) {
@@ -191,12 +191,12 @@ int fallback_byte(std::string_view token) {
 std::unique_ptr<TokenDecoder> make_token_decoder(const json& content, std::string_view where, int depth) {
   constexpr int deepest = 8;
   if (depth > deepest) fail("{}: decoders are nested more than {} deep", where, deepest);
-  const std::map<std::string, std::function<Made()>> types = {
-      {"ByteLevel", [] { return std::make_unique<ByteLevel>(); }},
+  const std::map<std::string, std::function<MadeDecoder()>> types = {
+      {"ByteLevel", [] { return std::make_unique<ByteLevelDecoder>(); }},
       {"ByteFallback", [] { return std::make_unique<ByteFallback>(); }},
       {"Fuse", [] { return std::make_unique<Fuse>(); }},
-      {"Replace", [&] { return std::make_unique<Replace>(content, where); }},
-      {"Strip", [&] { return std::make_unique<Strip>(content, where); }},
+      {"Replace", [&] { return std::make_unique<ReplaceDecoder>(content, where); }},
+      {"Strip", [&] { return std::make_unique<StripDecoder>(content, where); }},
       {"Metaspace", [&] { return std::make_unique<MetaspaceDecoder>(Metaspace(content, where)); }},
       {"WordPiece",
        [&] {
@@ -205,7 +205,7 @@ std::unique_ptr<TokenDecoder> make_token_decoder(const json& content, std::strin
        }},
       {"BPEDecoder",
        [&] { return std::make_unique<BpeDecoder>(text_field(content, "suffix", "</w>", where)); }},
-      {"Sequence", [&] { return make_sequence(content, where, depth); }},
+      {"Sequence", [&] { return make_decoder_sequence(content, where, depth); }},
   };
   return make_by_type(types, "decoder", content, where);
 }

@@ -53,7 +53,7 @@ class AssociativeRecallTask : public GeneratedTask {
   int64_t keys_ = 16, values_ = 16, pairs_ = 8, queries_ = 1;
 };
 
-const RegisterGeneratedTask<AssociativeRecallTask> registered(
+const RegisterGeneratedTask<AssociativeRecallTask> registered_associative_recall(
     "associative_recall", "Say the value that stood beside each asked key.");
 
 }  // namespace

@@ -55,8 +55,8 @@ class DyckTask : public GeneratedTask {
   int64_t kinds_ = 2, length_ = 32, depth_ = 8;
 };
 
-const RegisterGeneratedTask<DyckTask> registered("dyck",
-                                                 "Say which bracket closes next, wherever one closes.");
+const RegisterGeneratedTask<DyckTask> registered_dyck("dyck",
+                                                      "Say which bracket closes next, wherever one closes.");
 
 }  // namespace
 }  // namespace formwork

@@ -15,7 +15,7 @@ std::map<std::string, Registered>& registry() {
   return tasks;
 }
 
-const Registered& registered(const std::string& name) {
+const Registered& find_task(const std::string& name) {
   const auto found = registry().find(name);
   if (found == registry().end()) fail_unknown("generated task", name, generated_task_names());
   return found->second;
@@ -95,7 +95,7 @@ void register_generated_task(const std::string& name, const std::string& summary
 }
 
 std::unique_ptr<GeneratedTask> make_generated_task(const std::string& name, const nlohmann::json& options) {
-  return registered(name).maker(options);
+  return find_task(name).maker(options);
 }
 
 std::vector<std::string> generated_task_names() {
@@ -105,7 +105,7 @@ std::vector<std::string> generated_task_names() {
 }
 
 std::string describe_generated_task(const std::string& name) {
-  return registered(name).summary + "\n" + describe_task_options(make_generated_task(name)->options());
+  return find_task(name).summary + "\n" + describe_task_options(make_generated_task(name)->options());
 }
 
 }  // namespace formwork

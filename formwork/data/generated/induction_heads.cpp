@@ -32,8 +32,8 @@ class InductionHeadsTask : public GeneratedTask {
   int64_t length_ = 64, symbol_count_ = 15;
 };
 
-const RegisterGeneratedTask<InductionHeadsTask> registered("induction_heads",
-                                                           "Say what followed the mark when it came before.");
+const RegisterGeneratedTask<InductionHeadsTask> registered_induction_heads(
+    "induction_heads", "Say what followed the mark when it came before.");
 
 }  // namespace
 }  // namespace formwork

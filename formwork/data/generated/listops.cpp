@@ -84,8 +84,8 @@ class ListOpsTask : public GeneratedTask {
   double nesting_ = 0.25;
 };
 
-const RegisterGeneratedTask<ListOpsTask> registered("listops",
-                                                    "Evaluate nested MIN, MAX, MED and SM of digits.");
+const RegisterGeneratedTask<ListOpsTask> registered_listops(
+    "listops", "Evaluate nested MIN, MAX, MED and SM of digits.");
 
 }  // namespace
 }  // namespace formwork

@@ -53,8 +53,8 @@ class ModularArithmeticTask : public GeneratedTask {
   std::string operation_ = "add";
 };
 
-const RegisterGeneratedTask<ModularArithmeticTask> registered("modular_arithmetic",
-                                                              "Add, subtract or multiply modulo a number.");
+const RegisterGeneratedTask<ModularArithmeticTask> registered_modular_arithmetic(
+    "modular_arithmetic", "Add, subtract or multiply modulo a number.");
 
 }  // namespace
 }  // namespace formwork

@@ -55,8 +55,8 @@ class MultiplicationTask : public GeneratedTask {
   std::string order_ = "highest_first";
 };
 
-const RegisterGeneratedTask<MultiplicationTask> registered("multiplication",
-                                                           "Multiply two numbers of n digits.");
+const RegisterGeneratedTask<MultiplicationTask> registered_multiplication(
+    "multiplication", "Multiply two numbers of n digits.");
 
 }  // namespace
 }  // namespace formwork

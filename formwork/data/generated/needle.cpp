@@ -55,7 +55,7 @@ class NeedleTask : public GeneratedTask {
   int64_t length_ = 64, needles_ = 1, keys_ = 16, values_ = 16, filler_ = 16;
 };
 
-const RegisterGeneratedTask<NeedleTask> registered(
+const RegisterGeneratedTask<NeedleTask> registered_needle(
     "needle", "Say the value that stood beside the asked key, in long filler.");
 
 }  // namespace

@@ -11,7 +11,7 @@ class ReverseTask : public SequenceTask {
   }
 };
 
-const RegisterGeneratedTask<ReverseTask> registered("reverse", "Say the row of symbols backwards.");
+const RegisterGeneratedTask<ReverseTask> registered_reverse("reverse", "Say the row of symbols backwards.");
 
 }  // namespace
 }  // namespace formwork

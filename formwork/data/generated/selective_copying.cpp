@@ -41,7 +41,7 @@ class SelectiveCopyingTask : public GeneratedTask {
   int64_t positions_ = 32, memorize_ = 6, symbol_count_ = 7;
 };
 
-const RegisterGeneratedTask<SelectiveCopyingTask> registered(
+const RegisterGeneratedTask<SelectiveCopyingTask> registered_selective_copying(
     "selective_copying", "Say the symbols that stood among blanks, in order.");
 
 }  // namespace

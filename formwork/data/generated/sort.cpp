@@ -11,7 +11,7 @@ class SortTask : public SequenceTask {
   }
 };
 
-const RegisterGeneratedTask<SortTask> registered("sort", "Say the row of symbols in order.");
+const RegisterGeneratedTask<SortTask> registered_sort("sort", "Say the row of symbols in order.");
 
 }  // namespace
 }  // namespace formwork

@@ -76,8 +76,8 @@ class SuccessorsTask : public GeneratedTask {
   double jump_ = 0.35;
 };
 
-const RegisterGeneratedTask<SuccessorsTask> registered("successors",
-                                                       "Say what followed this symbol when it came last.");
+const RegisterGeneratedTask<SuccessorsTask> registered_successors(
+    "successors", "Say what followed this symbol when it came last.");
 
 }  // namespace
 }  // namespace formwork

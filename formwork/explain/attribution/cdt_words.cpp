@@ -6,13 +6,13 @@
 namespace formwork {
 namespace {
 
-struct ProbeOptions {
+struct CdtWordsOptions {
   SplitRules rules;
   int64_t level = 0, skip = 1, chunk = 0, label = -1, foil = -1;
   bool merge = true;
   Json sources = Json::array();
 
-  ProbeOptions() { rules.sign_repair = "all"; }
+  CdtWordsOptions() { rules.sign_repair = "all"; }
   void describe(Fields& f) {
     rules.describe(f);
     f.integer("level", level, "the layer at whose input tokens are split off", 0, 1 << 20);
@@ -42,7 +42,7 @@ std::vector<Places> places_of(const Json& list) {
 
 class CdtWords final : public Probe {
  public:
-  using Options = ProbeOptions;
+  using Options = CdtWordsOptions;
   explicit CdtWords(const Options& options) : options_(options), sources_(places_of(options.sources)) {}
   Json run(Model& model, const std::vector<Record>& batches) const override;
   void draw(Page& page, const Json& report) const override;

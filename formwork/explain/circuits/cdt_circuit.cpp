@@ -7,7 +7,7 @@
 namespace formwork {
 namespace {
 
-struct ProbeOptions {
+struct CdtCircuitOptions {
   SplitRules rules;
   SourceOptions sources;
   TargetRead read;
@@ -16,7 +16,7 @@ struct ProbeOptions {
   bool prune = true;
   Json source_nodes = Json::array(), target_nodes = Json::array();
 
-  ProbeOptions() { rules.attention = "split", rules.sign_repair = "mlp"; }
+  CdtCircuitOptions() { rules.attention = "split", rules.sign_repair = "mlp"; }
   void describe(Fields& f) {
     f.text("prompts", prompts,
            "a JSON file: {\"prompts\": [{\"tokens\": [ids], \"answer\": id, \"foil\": id}], \"reference\": "
@@ -88,7 +88,7 @@ Json scored(const std::vector<Node>& nodes, const Tensor& scores, int64_t most) 
 
 class CdtCircuit final : public Probe {
  public:
-  using Options = ProbeOptions;
+  using Options = CdtCircuitOptions;
   explicit CdtCircuit(const Options& options)
       : options_(options),
         sources_(nodes_of(options.source_nodes, "sources")),

@@ -35,11 +35,11 @@ Inputs chunk_of(const Inputs& in, int64_t chunk, const Tensor& state) {
   return part;
 }
 
-struct Result {
+struct ScanResult {
   Tensor y, state, borders;  // borders: the states before each chunk, [chunks, ...]
 };
 
-Result run(ScanBody body, const Inputs& in, bool zoh) {
+ScanResult run(ScanBody body, const Inputs& in, bool zoh) {
   const at::NoGradGuard guard;
   std::vector<Tensor> rows, borders;
   auto state = in[kState];

@@ -32,14 +32,14 @@ class GreenformersStudy final : public Study {
   Options options_;
 };
 
-constexpr int64_t kWidth = 64;
+constexpr int64_t kEncoderWidth = 64;
 
 Trained GreenformersStudy::classifier(StudyContext& ctx, int64_t seed, bool low_rank) const {
-  auto spec = small_spec("encoder", kWidth, 2,
+  auto spec = small_spec("encoder", kEncoderWidth, 2,
                          {{"mixer", {{"type", "attention"}, {"heads", 4}, {"fused", false}}},
-                          {"channel", {{"type", "mlp"}, {"hidden", 4 * kWidth}}}});
+                          {"channel", {{"type", "mlp"}, {"hidden", 4 * kEncoderWidth}}}});
   spec.model.options["position"] = "learned";
-  if (low_rank) spec.linear["layers.*"] = {{"type", "low_rank"}, {"rank", kWidth / 4}};
+  if (low_rank) spec.linear["layers.*"] = {{"type", "low_rank"}, {"rank", kEncoderWidth / 4}};
   TrainOptions options;
   options.steps = ctx.scaled(options_.steps), options.rate = 1e-3;
   options.seed = seed;

@@ -26,10 +26,10 @@ class LordStudy final : public Study {
   Options options_;
 };
 
-constexpr int64_t kRows = 64, kLength = 128;
+constexpr int64_t kTextRows = 64, kTextLength = 128;
 
 Json losses(StudyContext& ctx, const Trained& base, double ratio) {
-  const auto data = calibration_rows(ctx, *base.task, ctx.scaled(kRows, 2));
+  const auto data = calibration_rows(ctx, *base.task, ctx.scaled(kTextRows, 2));
   const auto loss = [&](const Json& options, const Calibration& calibration) {
     return held_out_loss(ctx, *transformed(base.model, "lord", options, calibration).model, *base.task);
   };
@@ -39,8 +39,8 @@ Json losses(StudyContext& ctx, const Trained& base, double ratio) {
     options["basis"] = basis;
     found[basis] = loss(options, data);
   }
-  found["other text"] =
-      loss({{"ratio", ratio}, {"allocation", "uniform"}}, wikitext_rows(ctx, ctx.scaled(kRows, 2), kLength));
+  found["other text"] = loss({{"ratio", ratio}, {"allocation", "uniform"}},
+                             wikitext_rows(ctx, ctx.scaled(kTextRows, 2), kTextLength));
   found["scan"] = loss({{"ratio", ratio}, {"allocation", "scan"}}, data);
   return found;
 }

@@ -11,7 +11,8 @@
 namespace formwork {
 namespace {
 
-constexpr int64_t kWidth = 256, kLayers = 4, kRank = 32, kRows = 64, kTokens = 4096, kShort = 64;
+constexpr int64_t kCostWidth = 256, kCostLayers = 4, kCostRank = 32, kCostRows = 64, kCostTokens = 4096,
+                  kCostShort = 64;
 
 using Work = std::function<void()>;
 
@@ -19,14 +20,15 @@ enum Kind { full, low_rank, linformer };
 
 std::shared_ptr<Model> encoder(Kind kind, int64_t longest) {
   const Json attention = {{"type", "attention"}, {"heads", 4}, {"fused", false}};
-  const Json projected = {{"type", "linformer"}, {"heads", 4}, {"k", kRows}, {"tokens", longest}};
-  auto spec = small_spec("encoder", kWidth, kLayers,
-                         {{"type", "post"},
-                          {"norm", "layer_norm"},
-                          {"mixer", kind == linformer ? projected : attention},
-                          {"channel", {{"type", "mlp"}, {"hidden", 4 * kWidth}, {"activation", "relu"}}}});
+  const Json projected = {{"type", "linformer"}, {"heads", 4}, {"k", kCostRows}, {"tokens", longest}};
+  auto spec =
+      small_spec("encoder", kCostWidth, kCostLayers,
+                 {{"type", "post"},
+                  {"norm", "layer_norm"},
+                  {"mixer", kind == linformer ? projected : attention},
+                  {"channel", {{"type", "mlp"}, {"hidden", 4 * kCostWidth}, {"activation", "relu"}}}});
   spec.model.options["norm"] = nullptr;
-  if (kind == low_rank) spec.linear["layers.*"] = {{"type", "low_rank"}, {"rank", kRank}};
+  if (kind == low_rank) spec.linear["layers.*"] = {{"type", "low_rank"}, {"rank", kCostRank}};
   return build_model(spec, 0);
 }
 
@@ -58,7 +60,7 @@ int64_t peak_bytes(Model& model, const Record& rows) {
 
 // {"tokens", "full", "low rank", "linformer"} (seconds) for each length, and what is read off at the ends.
 Json encoders(const StudyContext& ctx, int64_t rounds) {
-  const int64_t tokens = ctx.scaled(kTokens, kShort), shortest = std::min(kShort, tokens / 4);
+  const int64_t tokens = ctx.scaled(kCostTokens, kCostShort), shortest = std::min(kCostShort, tokens / 4);
   std::vector<std::shared_ptr<Model>> models;
   for (const Kind kind : {full, low_rank, linformer}) models.push_back(encoder(kind, tokens));
   Json found = {{"lengths", Json::array()}};
@@ -99,9 +101,9 @@ std::shared_ptr<Model> mixer(const Json& part) {
 
 // Growth of the time of attention and Linformer when a row doubles, from a quarter of 4,096 tokens on.
 Json doublings(const StudyContext& ctx, int64_t rounds) {
-  const int64_t longest = ctx.scaled(kTokens, kShort);
+  const int64_t longest = ctx.scaled(kCostTokens, kCostShort);
   const auto attention = mixer({{"type", "attention"}, {"heads", 1}});
-  const auto projected = mixer({{"type", "linformer"}, {"heads", 1}, {"k", kRows}, {"tokens", longest}});
+  const auto projected = mixer({{"type", "linformer"}, {"heads", 1}, {"k", kCostRows}, {"tokens", longest}});
   std::vector<Record> rows;
   for (const int64_t length : {longest / 4, longest / 2, longest}) {
     auto stream = make_stream(ctx.seed(), "greenformers.mixer", static_cast<uint64_t>(length));

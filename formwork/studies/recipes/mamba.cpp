@@ -41,7 +41,7 @@ Trained MambaStudy::copying(StudyContext& ctx, bool selective) const {
                      small_spec("decoder", 32, 2, {{"mixer", mixer}}), task, options);
 }
 
-constexpr int64_t kShort = 64, kLong = 512;
+constexpr int64_t kInductionShort = 64, kInductionLong = 512;
 
 PartSpec induction_heads(int64_t length) {
   PartSpec task("induction_heads");
@@ -55,9 +55,9 @@ Json MambaStudy::induction(StudyContext& ctx) const {
   options.steps = ctx.scaled(options_.induction_steps), options.rate = 2e-3;
   options.schedule = PartSpec("linear");
   const auto trained = ctx.trained("induction", small_spec("decoder", 64, 2, {{"mixer", "mamba"}}),
-                                   induction_heads(kShort), options);
-  return ctx.stage("evaluate induction", {{"model", trained.key}, {"long", kLong}}, [&] {
-    auto longer = Registry<Task>::make(induction_heads(kLong));
+                                   induction_heads(kInductionShort), options);
+  return ctx.stage("evaluate induction", {{"model", trained.key}, {"long", kInductionLong}}, [&] {
+    auto longer = Registry<Task>::make(induction_heads(kInductionLong));
     longer->prepare(trained.model->inventory().spec.meta);
     return Json{{"short", evaluated(ctx, *trained.model, *trained.task, 512, "accuracy")},
                 {"long", evaluated(ctx, *trained.model, *longer, 512, "accuracy")}};

@@ -74,14 +74,14 @@ struct Pairs {
   Tensor keys, values;  // [streams, 1, 32, 16]
 };
 
-constexpr int64_t kPairs = 32, kAsked = 16, kWidth = 16;
+constexpr int64_t kMemoryPairs = 32, kMemoryAsked = 16, kMemoryWidth = 16;
 
 // Keys whose common part has this share of their squared norm.
 Pairs draw_pairs(int64_t streams, double shared, at::Generator draws) {
-  const auto own = unit_rows(random({streams, 1, kPairs, kWidth}, draws));
-  const auto common = unit_rows(random({streams, 1, 1, kWidth}, draws));
+  const auto own = unit_rows(random({streams, 1, kMemoryPairs, kMemoryWidth}, draws));
+  const auto common = unit_rows(random({streams, 1, 1, kMemoryWidth}, draws));
   return {unit_rows(own * std::sqrt(1 - shared) + common * std::sqrt(shared)),
-          unit_rows(random({streams, 1, kPairs, kWidth}, draws))};
+          unit_rows(random({streams, 1, kMemoryPairs, kMemoryWidth}, draws))};
 }
 
 struct Written {
@@ -89,23 +89,23 @@ struct Written {
 };
 
 Written write_pairs(const Memory& memory, const Pairs& pairs, double rate) {
-  const auto numbers = at::ones({pairs.keys.size(0), 1, kPairs}, at::kDouble);
+  const auto numbers = at::ones({pairs.keys.size(0), 1, kMemoryPairs}, at::kDouble);
   InnerTokens tokens{pairs.keys, pairs.keys, pairs.values, numbers, numbers * 0, {}, numbers * rate, {}};
   if (memory.parts.optimizer->keeps_momentum()) tokens.momentum = numbers * std::log(0.9);
-  auto state = fresh_state(memory.parts.loop, pairs.keys.size(0), 1, kWidth, at::kDouble);
+  auto state = fresh_state(memory.parts.loop, pairs.keys.size(0), 1, kMemoryWidth, at::kDouble);
   Context ctx;
   run_inner_loop(ctx, memory.parts.loop, tokens, state);
-  const int64_t first = kPairs - kAsked;
-  const auto answers = times(state.weights[0], memory.features(pairs.keys)).narrow(2, first, kAsked);
+  const int64_t first = kMemoryPairs - kMemoryAsked;
+  const auto answers = times(state.weights[0], memory.features(pairs.keys)).narrow(2, first, kMemoryAsked);
   const auto nearest = at::cdist(answers, pairs.values).argmin(-1);
-  const auto right = nearest.eq(at::arange(first, kPairs, at::kLong));
-  const auto losses = (answers - pairs.values.narrow(2, first, kAsked)).square().sum(-1);
+  const auto right = nearest.eq(at::arange(first, kMemoryPairs, at::kLong));
+  const auto losses = (answers - pairs.values.narrow(2, first, kMemoryAsked)).square().sum(-1);
   return {right.to(at::kDouble).mean().item<double>(), losses.mean().item<double>()};
 }
 
 // The best of the rates, by recall or by loss.
 Written best_of_rates(const Json& options, const Pairs& pairs) {
-  const Memory memory(options, kWidth, kWidth);
+  const Memory memory(options, kMemoryWidth, kMemoryWidth);
   Written best{0, 1e300};
   for (const double rate : {1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01}) {
     try {

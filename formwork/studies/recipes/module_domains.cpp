@@ -10,7 +10,7 @@
 namespace formwork {
 namespace {
 
-constexpr int64_t kLength = 64, kModules = 8, kGrown = 4;
+constexpr int64_t kDomainLength = 64, kModules = 8, kGrown = 4;
 constexpr double kRate = 2e-3;
 
 Spec module_spec(double balance) {
@@ -56,7 +56,7 @@ double entropy(const Tensor& p) { return -p.xlogy(p).sum().item<double>(); }
 class ModuleStudy {
  public:
   ModuleStudy(StudyContext& ctx, const ModuleOptions& options)
-      : ctx_(ctx), options_(options), tasks_(two_domains(ctx, kLength)) {}
+      : ctx_(ctx), options_(options), tasks_(two_domains(ctx, kDomainLength)) {}
 
   std::vector<Claim> modularity() const;
   std::vector<Claim> pruning() const;

@@ -26,7 +26,7 @@ class ModuleFormerStudy final : public Study {
   Options options_;
 };
 
-constexpr int64_t kLength = 64, kLong = 256;
+constexpr int64_t kWindowLength = 64, kWindowLong = 256;
 
 Trained ModuleFormerStudy::text(StudyContext& ctx, const std::string& name, const Json& mixer,
                                 const char* position) const {
@@ -36,7 +36,7 @@ Trained ModuleFormerStudy::text(StudyContext& ctx, const std::string& name, cons
   auto spec =
       small_spec("decoder", 64, 2, {{"mixer", mixer}, {"channel", {{"type", "mlp"}, {"hidden", 256}}}});
   spec.model.options["position"] = position;
-  return ctx.trained(name, spec, shakespeare(ctx, kLength), options);
+  return ctx.trained(name, spec, shakespeare(ctx, kWindowLength), options);
 }
 
 // The loss on the first `samples` rows whose positions begin again after those of training.
@@ -47,7 +47,8 @@ double wrapped_loss(Model& model, const Task& task, int64_t samples) {
   for (int64_t first = 0; first < samples; first += kBatch) {
     auto batch = task.evaluation_batch(std::min(kBatch, samples - first), first / kBatch);
     const auto& ids = batch.inputs.at("input_ids");
-    batch.inputs["position_ids"] = at::arange(ids.size(1), at::kLong).remainder(kLength).expand(ids.sizes());
+    batch.inputs["position_ids"] =
+        at::arange(ids.size(1), at::kLong).remainder(kWindowLength).expand(ids.sizes());
     auto ctx = model.make_context();
     task.measure(model.forward(ctx, batch.inputs), batch, sums);
   }
@@ -56,7 +57,7 @@ double wrapped_loss(Model& model, const Task& task, int64_t samples) {
 
 // Losses on rows as long as those of training and on longer ones.
 Json losses(StudyContext& ctx, const Trained& trained, bool wrap) {
-  auto longer = Registry<Task>::make(shakespeare(ctx, kLong));
+  auto longer = Registry<Task>::make(shakespeare(ctx, kWindowLong));
   longer->prepare(trained.model->inventory().spec.meta);
   constexpr int64_t kRows = 128;
   return {{"short", evaluated(ctx, *trained.model, *trained.task, 512, "loss")},

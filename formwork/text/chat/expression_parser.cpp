@@ -5,7 +5,7 @@
 namespace formwork::chat {
 namespace {
 
-using Kind = Token::Kind;
+using TokenKind = Token::Kind;
 using Node = Expression::Kind;
 
 }  // namespace
@@ -92,7 +92,7 @@ Expr ExpressionParser::comparison() {
     for (const char* each : {"==", "!=", "<=", ">=", "<", ">"})
       if (cursor_.is_sign(each)) sign = each;
     if (cursor_.is_name("in")) sign = "in";
-    if (cursor_.is_name("not") && cursor_.ahead().kind == Kind::name && cursor_.ahead().text == "in") {
+    if (cursor_.is_name("not") && cursor_.ahead().kind == TokenKind::name && cursor_.ahead().text == "in") {
       sign = "not in";
       cursor_.next();
     }
@@ -146,21 +146,21 @@ Expr ExpressionParser::unary() {
 }
 
 Expr ExpressionParser::primary() {
-  if (cursor_.now().kind == Kind::string) {
+  if (cursor_.now().kind == TokenKind::string) {
     std::string text;
-    for (; cursor_.now().kind == Kind::string; cursor_.next()) text += cursor_.now().text;
+    for (; cursor_.now().kind == TokenKind::string; cursor_.next()) text += cursor_.now().text;
     return constant(text);
   }
-  if (cursor_.now().kind == Kind::integer || cursor_.now().kind == Kind::real) {
-    Expr made = cursor_.now().kind == Kind::integer ? constant(std::stoll(cursor_.now().text))
-                                                    : constant(std::stod(cursor_.now().text));
+  if (cursor_.now().kind == TokenKind::integer || cursor_.now().kind == TokenKind::real) {
+    Expr made = cursor_.now().kind == TokenKind::integer ? constant(std::stoll(cursor_.now().text))
+                                                         : constant(std::stod(cursor_.now().text));
     cursor_.next();
     return made;
   }
   if (cursor_.take_name("true") || cursor_.take_name("True")) return constant(true);
   if (cursor_.take_name("false") || cursor_.take_name("False")) return constant(false);
   if (cursor_.take_name("none") || cursor_.take_name("None")) return constant(nullptr);
-  if (cursor_.now().kind == Kind::name) {
+  if (cursor_.now().kind == TokenKind::name) {
     Expr made = node(Node::name, cursor_.now().text);
     cursor_.next();
     return made;
@@ -242,7 +242,7 @@ std::vector<Argument> ExpressionParser::arguments() {
   cursor_.want_sign("(");
   while (!cursor_.is_sign(")")) {
     Argument argument;
-    if (cursor_.now().kind == Kind::name && cursor_.ahead().kind == Kind::sign &&
+    if (cursor_.now().kind == TokenKind::name && cursor_.ahead().kind == TokenKind::sign &&
         cursor_.ahead().text == "=") {
       argument.name = cursor_.now().text;
       cursor_.next();
@@ -284,11 +284,11 @@ Expr ExpressionParser::filters(Expr value) {
 }
 
 bool ExpressionParser::starts_value() const {
-  if (cursor_.now().kind == Kind::string || cursor_.now().kind == Kind::integer ||
-      cursor_.now().kind == Kind::real)
+  if (cursor_.now().kind == TokenKind::string || cursor_.now().kind == TokenKind::integer ||
+      cursor_.now().kind == TokenKind::real)
     return true;
-  if (cursor_.now().kind == Kind::sign) return cursor_.now().text == "[" || cursor_.now().text == "{";
-  if (cursor_.now().kind != Kind::name) return false;
+  if (cursor_.now().kind == TokenKind::sign) return cursor_.now().text == "[" || cursor_.now().text == "{";
+  if (cursor_.now().kind != TokenKind::name) return false;
   for (const char* word : {"and", "or", "not", "if", "else", "in", "is"})
     if (cursor_.now().text == word) return false;
   return true;

@@ -6,7 +6,7 @@
 namespace formwork::chat {
 namespace {
 
-using Kind = Expression::Kind;
+using ExpressionKind = Expression::Kind;
 
 }  // namespace
 
@@ -86,13 +86,13 @@ Value Evaluator::compute(const Expression& expression) {
   const auto& parts = expression.parts;
   const auto part = [&](size_t i) { return compute(*parts[i]); };
   switch (expression.kind) {
-    case Kind::constant:
+    case ExpressionKind::constant:
       return expression.value;
-    case Kind::name:
+    case ExpressionKind::name:
       return look_up(expression.text);
-    case Kind::list:
-    case Kind::dictionary: {
-      const bool is_list = expression.kind == Kind::list;
+    case ExpressionKind::list:
+    case ExpressionKind::dictionary: {
+      const bool is_list = expression.kind == ExpressionKind::list;
       Data made = is_list ? Data::array() : Data::object();
       for (size_t i = 0; i < parts.size(); i += is_list ? 1 : 2) {
         const Value value = part(is_list ? i : i + 1);
@@ -104,35 +104,35 @@ Value Evaluator::compute(const Expression& expression) {
       }
       return Value(std::move(made));
     }
-    case Kind::attribute:
+    case ExpressionKind::attribute:
       return attribute(part(0), expression.text);
-    case Kind::item:
+    case ExpressionKind::item:
       return item(part(0), part(1));
-    case Kind::slice:
+    case ExpressionKind::slice:
       return slice(expression);
-    case Kind::call:
+    case ExpressionKind::call:
       return call(expression);
-    case Kind::filter: {
+    case ExpressionKind::filter: {
       const Arguments arguments = computed(expression.arguments);
       const Value value = part(0);
       line_ = expression.line;
       return apply_filter(expression.text, value, arguments);
     }
-    case Kind::test:
+    case ExpressionKind::test:
       return Value(
           Data(apply_test(expression.text, part(0), computed(expression.arguments)) != expression.negated));
-    case Kind::negation:
+    case ExpressionKind::negation:
       return binary("-", Value(Data(0)), part(0));
-    case Kind::logical_not:
+    case ExpressionKind::logical_not:
       return Value(Data(!truth(part(0))));
-    case Kind::logical_and:
-    case Kind::logical_or: {
+    case ExpressionKind::logical_and:
+    case ExpressionKind::logical_or: {
       Value left = part(0);
-      return truth(left) == (expression.kind == Kind::logical_or) ? left : part(1);
+      return truth(left) == (expression.kind == ExpressionKind::logical_or) ? left : part(1);
     }
-    case Kind::binary:
+    case ExpressionKind::binary:
       return binary(expression.text, part(0), part(1));
-    case Kind::compare: {
+    case ExpressionKind::compare: {
       Value left = part(0);
       for (size_t i = 0; i < expression.texts.size(); ++i) {
         Value right = part(i + 1);
@@ -141,7 +141,7 @@ Value Evaluator::compute(const Expression& expression) {
       }
       return Value(Data(true));
     }
-    case Kind::choice:
+    case ExpressionKind::choice:
       if (truth(part(0))) return part(1);
       return parts[2] ? part(2) : Value();
   }

@@ -8,7 +8,7 @@
 namespace formwork::chat {
 namespace {
 
-using Kind = Token::Kind;
+using TokenKind = Token::Kind;
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 bool is_white(char c) { return is_blank(c) || c == '\n' || c == '\r' || c == '\v' || c == '\f'; }
@@ -41,7 +41,7 @@ class Lexer {
       else
         read_tag(kind == '{');
     }
-    add(Kind::end, "");
+    add(TokenKind::end, "");
     return std::move(tokens_);
   }
 
@@ -53,9 +53,9 @@ class Lexer {
     return source_.size();
   }
 
-  void add(Kind kind, std::string text) { tokens_.push_back({kind, std::move(text), line_}); }
+  void add(TokenKind kind, std::string text) { tokens_.push_back({kind, std::move(text), line_}); }
   void add_text(const std::string& text) {
-    if (!text.empty()) add(Kind::text, text);
+    if (!text.empty()) add(TokenKind::text, text);
   }
   void count_lines(size_t from, size_t to) {
     line_ += static_cast<int>(std::count(source_.begin() + static_cast<std::ptrdiff_t>(from),
@@ -93,7 +93,7 @@ class Lexer {
   }
 
   void read_tag(bool output) {
-    add(output ? Kind::output_begin : Kind::block_begin, "");
+    add(output ? TokenKind::output_begin : TokenKind::block_begin, "");
     const std::string close = output ? "}}" : "%}";
     int depth = 0;  // of braces: "}}" may also close two dictionaries
     for (;;) {
@@ -103,7 +103,7 @@ class Lexer {
       const bool signed_close = (c == '-' || c == '+') && source_.compare(at_ + 1, 2, close) == 0;
       if (signed_close || (depth == 0 && source_.compare(at_, 2, close) == 0)) {
         at_ += signed_close ? 3 : 2;
-        add(output ? Kind::output_end : Kind::block_end, "");
+        add(output ? TokenKind::output_end : TokenKind::block_end, "");
         return after_tag(signed_close ? c : ' ', !output);
       }
       if (c == '{') ++depth;
@@ -116,20 +116,20 @@ class Lexer {
     const size_t start = at_;
     if (is_letter(c)) {
       while (at_ < source_.size() && (is_letter(source_[at_]) || is_digit(source_[at_]))) ++at_;
-      return add(Kind::name, source_.substr(start, at_ - start));
+      return add(TokenKind::name, source_.substr(start, at_ - start));
     }
     if (is_digit(c)) return read_number();
     if (c == '"' || c == '\'') return read_string(c);
     for (const char* sign : {"==", "!=", "<=", ">=", "//", "**"})
       if (source_.compare(at_, 2, sign) == 0) {
         at_ += 2;
-        return add(Kind::sign, sign);
+        return add(TokenKind::sign, sign);
       }
     if (std::string_view("+-*/%~<>=()[]{}.,:|").find(c) == std::string_view::npos)
       fail("chat template, line {}: expected an expression, found '{}'", line_,
            utf8_replaced(source_.substr(at_, 1)));
     ++at_;
-    add(Kind::sign, std::string(1, c));
+    add(TokenKind::sign, std::string(1, c));
   }
 
   void read_number() {
@@ -144,7 +144,7 @@ class Lexer {
       digits();
     }
     if (at_ - start > 18) fail("chat template, line {}: a number has too many digits", line_);
-    add(real ? Kind::real : Kind::integer, source_.substr(start, at_ - start));
+    add(real ? TokenKind::real : TokenKind::integer, source_.substr(start, at_ - start));
   }
 
   void read_string(char quote) {
@@ -159,7 +159,7 @@ class Lexer {
     }
     if (at_ >= source_.size()) fail("chat template, line {}: a text in quotes does not end", line);
     ++at_;
-    add(Kind::string, std::move(text));
+    add(TokenKind::string, std::move(text));
   }
 
   void escape(std::string& text) {

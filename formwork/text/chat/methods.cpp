@@ -109,7 +109,7 @@ bool is_digits(const std::string& text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-Value join(const Evaluator& evaluator, const std::string& text, const Arguments& arguments) {
+Value joined_by(const Evaluator& evaluator, const std::string& text, const Arguments& arguments) {
   const Value* parts = arguments.find(0, "key");
   std::string joined;
   bool begun = false;
@@ -150,7 +150,7 @@ const std::map<std::string, TextMethod>& text_methods() {
       {"find", plain([](const std::string& text, const Arguments& a) { return place(text, word_of(a)); })},
       {"count", plain([](const std::string& text, const Arguments& a) { return count(text, word_of(a)); })},
       {"isdigit", plain([](const std::string& text, const Arguments&) { return Data(is_digits(text)); })},
-      {"join", join},
+      {"join", joined_by},
   };
   return table;
 }

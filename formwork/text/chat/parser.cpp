@@ -4,7 +4,7 @@
 namespace formwork::chat {
 namespace {
 
-using Kind = Token::Kind;
+using TokenKind = Token::Kind;
 
 class Parser {
  public:
@@ -12,7 +12,7 @@ class Parser {
 
   std::vector<Statement> all() {
     std::vector<Statement> body = statements({});
-    if (cursor_.now().kind != Kind::end) cursor_.unexpected("a tag");
+    if (cursor_.now().kind != TokenKind::end) cursor_.unexpected("a tag");
     return body;
   }
 
@@ -22,16 +22,16 @@ class Parser {
     const TokenCursor::Deeper deeper(cursor_);
     std::vector<Statement> body;
     for (;;) {
-      if (cursor_.now().kind == Kind::text) {
+      if (cursor_.now().kind == TokenKind::text) {
         body.push_back(make(Statement::Kind::text));
         body.back().text = cursor_.now().text;
         cursor_.next();
-      } else if (cursor_.now().kind == Kind::output_begin) {
+      } else if (cursor_.now().kind == TokenKind::output_begin) {
         cursor_.next();
         body.push_back(make(Statement::Kind::output));
         body.back().value = expressions_.tuple_or_expression();
-        cursor_.want(Kind::output_end, "}}");
-      } else if (cursor_.now().kind == Kind::block_begin) {
+        cursor_.want(TokenKind::output_end, "}}");
+      } else if (cursor_.now().kind == TokenKind::block_begin) {
         cursor_.next();
         for (const std::string& end : ends)
           if (cursor_.is_name(end.c_str())) return body;
@@ -151,12 +151,12 @@ class Parser {
     end_block();
     statement.body = statements({"endmacro"});
     cursor_.next();
-    if (cursor_.now().kind == Kind::name) cursor_.next();
+    if (cursor_.now().kind == TokenKind::name) cursor_.next();
     end_block();
     return statement;
   }
 
-  void end_block() { cursor_.want(Kind::block_end, "%}"); }
+  void end_block() { cursor_.want(TokenKind::block_end, "%}"); }
 
   TokenCursor cursor_;
   ExpressionParser expressions_;

@@ -10,13 +10,13 @@
 namespace formwork {
 namespace {
 
-struct Options {
+struct BertOptions {
   bool clean, chinese, accents, lower;
 };
 
 class BertNormalizer final : public Normalizer {
  public:
-  explicit BertNormalizer(Options options) : options_(options) {}
+  explicit BertNormalizer(BertOptions options) : options_(options) {}
 
   void normalize(std::string& text) const override {
     std::string result;
@@ -78,13 +78,13 @@ class BertNormalizer final : public Normalizer {
       result += bytes;
   }
 
-  Options options_;
+  BertOptions options_;
 };
 
 }  // namespace
 
 std::unique_ptr<Normalizer> make_bert_normalizer(const nlohmann::json& content, std::string_view where) {
-  Options options{};
+  BertOptions options{};
   options.clean = flag_field(content, "clean_text", true, where);
   options.chinese = flag_field(content, "handle_chinese_chars", true, where);
   options.lower = flag_field(content, "lowercase", true, where);

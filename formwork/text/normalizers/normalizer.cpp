@@ -14,11 +14,11 @@ namespace formwork {
 namespace {
 
 using nlohmann::json;
-using Made = std::unique_ptr<Normalizer>;
+using MadeNormalizer = std::unique_ptr<Normalizer>;
 
-class Form final : public Normalizer {
+class UnicodeFormNormalizer final : public Normalizer {
  public:
-  explicit Form(UnicodeForm form) : form_(form) {}
+  explicit UnicodeFormNormalizer(UnicodeForm form) : form_(form) {}
   void normalize(std::string& text) const override {
     if (!is_ascii(text)) text = unicode_normalized(text, form_);
   }
@@ -117,33 +117,33 @@ class Prepend final : public Normalizer {
   std::string prefix_;
 };
 
-class Sequence final : public Normalizer {
+class NormalizerSequence final : public Normalizer {
  public:
-  explicit Sequence(std::vector<Made> parts) : parts_(std::move(parts)) {}
+  explicit NormalizerSequence(std::vector<MadeNormalizer> parts) : parts_(std::move(parts)) {}
   void normalize(std::string& text) const override {
     for (const auto& part : parts_) part->normalize(text);
   }
 
  private:
-  std::vector<Made> parts_;
+  std::vector<MadeNormalizer> parts_;
 };
 
-Made make_sequence(const json& content, std::string_view where, int depth) {
-  std::vector<Made> parts;
+MadeNormalizer make_normalizer_sequence(const json& content, std::string_view where, int depth) {
+  std::vector<MadeNormalizer> parts;
   for (const json& part : list_field(content, "normalizers", where))
     parts.push_back(make_normalizer(part, where, depth + 1));
-  return std::make_unique<Sequence>(std::move(parts));
+  return std::make_unique<NormalizerSequence>(std::move(parts));
 }
 
-Made form(UnicodeForm value) { return std::make_unique<Form>(value); }
-Made edit(PerCharacter::Edit value) { return std::make_unique<PerCharacter>(value); }
+MadeNormalizer form(UnicodeForm value) { return std::make_unique<UnicodeFormNormalizer>(value); }
+MadeNormalizer edit(PerCharacter::Edit value) { return std::make_unique<PerCharacter>(value); }
 
 }  // namespace
 
 std::unique_ptr<Normalizer> make_normalizer(const json& content, std::string_view where, int depth) {
   constexpr int deepest = 8;
   if (depth > deepest) fail("{}: normalizers are nested more than {} deep", where, deepest);
-  const std::map<std::string, std::function<Made()>> types = {
+  const std::map<std::string, std::function<MadeNormalizer()>> types = {
       {"NFC", [] { return form(UnicodeForm::nfc); }},
       {"NFD", [] { return form(UnicodeForm::nfd); }},
       {"NFKC", [] { return form(UnicodeForm::nfkc); }},
@@ -161,7 +161,7 @@ std::unique_ptr<Normalizer> make_normalizer(const json& content, std::string_vie
       {"Prepend", [&] { return std::make_unique<Prepend>(text_field(content, "prepend", where)); }},
       {"BertNormalizer", [&] { return make_bert_normalizer(content, where); }},
       {"Precompiled", [&] { return make_precompiled_normalizer(content, where); }},
-      {"Sequence", [&] { return make_sequence(content, where, depth); }},
+      {"Sequence", [&] { return make_normalizer_sequence(content, where, depth); }},
   };
   return make_by_type(types, "normalizer", content, where);
 }

@@ -10,7 +10,7 @@
 namespace formwork {
 namespace {
 
-using Made = std::unique_ptr<PreTokenizer>;
+using MadePreTokenizer = std::unique_ptr<PreTokenizer>;
 using Test = bool (*)(uint32_t code);
 
 // Every character that `test` takes is a match of its own.
@@ -89,26 +89,26 @@ Kind split_kind(uint32_t code) { return is_space(code) ? Kind::space : Kind::wor
 
 }  // namespace
 
-Made make_digits(const nlohmann::json& content, std::string_view where) {
+MadePreTokenizer make_digits(const nlohmann::json& content, std::string_view where) {
   const bool each = flag_field(content, "individual_digits", false, where);
   return std::make_unique<CutAtCharacters>(is_numeric,
                                            each ? SplitBehavior::isolated : SplitBehavior::contiguous);
 }
 
-Made make_punctuation(const nlohmann::json& content, std::string_view where) {
+MadePreTokenizer make_punctuation(const nlohmann::json& content, std::string_view where) {
   const auto behavior =
       content.contains("behavior") ? split_behavior(content["behavior"], where) : SplitBehavior::isolated;
   return std::make_unique<CutAtCharacters>(is_punctuation, behavior);
 }
 
-Made make_delimiter(const nlohmann::json& content, std::string_view where) {
+MadePreTokenizer make_delimiter(const nlohmann::json& content, std::string_view where) {
   std::string delimiter = text_field(content, "delimiter", where);
   if (delimiter.empty()) fail("{}: expected a delimiter of one character, found none", where);
   return std::make_unique<DelimiterSplit>(std::move(delimiter));
 }
 
-Made make_whitespace() { return std::make_unique<Runs<whitespace_kind>>(); }
-Made make_whitespace_split() { return std::make_unique<Runs<split_kind>>(); }
-Made make_bert_pre_tokenizer() { return std::make_unique<Runs<bert_kind>>(); }
+MadePreTokenizer make_whitespace() { return std::make_unique<Runs<whitespace_kind>>(); }
+MadePreTokenizer make_whitespace_split() { return std::make_unique<Runs<split_kind>>(); }
+MadePreTokenizer make_bert_pre_tokenizer() { return std::make_unique<Runs<bert_kind>>(); }
 
 }  // namespace formwork

@@ -8,13 +8,13 @@ namespace formwork {
 namespace {
 
 using nlohmann::json;
-using Made = std::unique_ptr<PreTokenizer>;
+using MadePreTokenizer = std::unique_ptr<PreTokenizer>;
 
 constexpr int deepest = 8;
 
 class Sequence final : public PreTokenizer {
  public:
-  explicit Sequence(std::vector<Made> parts) : parts_(std::move(parts)) {}
+  explicit Sequence(std::vector<MadePreTokenizer> parts) : parts_(std::move(parts)) {}
 
   void split(std::string_view text, bool first, WordSink& out) const override {
     Step(*this, 0, out).word(text, first);
@@ -44,12 +44,12 @@ class Sequence final : public PreTokenizer {
     WordSink& out_;
   };
 
-  std::vector<Made> parts_;
+  std::vector<MadePreTokenizer> parts_;
 };
 
-Made make_sequence(const json& content, ByteForm bytes, std::string_view where, int depth) {
+MadePreTokenizer make_sequence(const json& content, ByteForm bytes, std::string_view where, int depth) {
   const json& list = list_field(content, "pretokenizers", where);
-  std::vector<Made> parts;
+  std::vector<MadePreTokenizer> parts;
   for (size_t i = 0; i < list.size(); ++i)
     parts.push_back(
         make_pre_tokenizer(list[i], i + 1 == list.size() ? bytes : ByteForm::printable, where, depth + 1));
@@ -74,7 +74,7 @@ bool ends_in_byte_level(const json& content) {
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(const json& content, ByteForm bytes, std::string_view where,
                                                  int depth) {
   if (depth > deepest) fail("{}: pre-tokenizers are nested more than {} deep", where, deepest);
-  const std::map<std::string, std::function<Made()>> types = {
+  const std::map<std::string, std::function<MadePreTokenizer()>> types = {
       {"ByteLevel", [&] { return make_byte_level(content, bytes, where); }},
       {"Split", [&] { return make_split(content, where); }},
       {"Digits", [&] { return make_digits(content, where); }},

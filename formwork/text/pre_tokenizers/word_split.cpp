@@ -121,7 +121,7 @@ struct Known {
 };
 
 // Spellings of the same patterns in published tokenizer files; the first of each is the usual one.
-constexpr Known known[] = {
+constexpr Known known_patterns[] = {
     {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", WordPattern::gpt2},
     {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", WordPattern::gpt2},
     {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
@@ -135,13 +135,13 @@ constexpr Known known[] = {
 }  // namespace
 
 std::optional<WordPattern> known_pattern(std::string_view regex) {
-  for (const Known& entry : known)
+  for (const Known& entry : known_patterns)
     if (entry.regex == regex) return entry.pattern;
   return {};
 }
 
 std::string_view pattern_text(WordPattern pattern) {
-  for (const Known& entry : known)
+  for (const Known& entry : known_patterns)
     if (entry.pattern == pattern) return entry.regex;
   return {};
 }
