@@ -37,7 +37,7 @@ struct RouterAlone {
   }
 };
 
-double gap(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+double router_gap(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
 double number(const Tensor& x) { return x.item<double>(); }
 
 Tensor only_top(const Tensor& p, int64_t k) {
@@ -75,13 +75,14 @@ TEST(Router, GatesFollowTheirFormulas) {
   const at::NoGradGuard guard;
   const auto x = at::randn({9, kWidth}, at::kDouble);
   RouterAlone linear(R"({"gate": "linear", "renormalize": false})", 5);
-  EXPECT_LT(gap(linear.gates(x), only_top(x.matmul(linear.value("router.weight").t()).softmax(-1), 2)),
+  EXPECT_LT(router_gap(linear.gates(x), only_top(x.matmul(linear.value("router.weight").t()).softmax(-1), 2)),
             1e-14);
 
   RouterAlone mlp(R"({"gate": "mlp", "router_hidden": 7, "renormalize": false})", 5);
   const auto hidden =
       at::gelu(at::linear(x, mlp.value("router_inner.weight"), mlp.value("router_inner.bias")));
-  EXPECT_LT(gap(mlp.gates(x), only_top(hidden.matmul(mlp.value("router.weight").t()).softmax(-1), 2)), 1e-14);
+  EXPECT_LT(router_gap(mlp.gates(x), only_top(hidden.matmul(mlp.value("router.weight").t()).softmax(-1), 2)),
+            1e-14);
 
   RouterAlone gmm(R"({"gate": "gmm", "router_hidden": 7, "active": 3})", 5);
   const auto z = at::linear(x, gmm.value("router_inner.weight"));
@@ -89,7 +90,7 @@ TEST(Router, GatesFollowTheirFormulas) {
   for (int64_t m = 0; m < 5; ++m)
     logits.select(1, m).copy_(at::cosine_similarity(z, gmm.value("router.weight")[m].expand_as(z), -1, 0));
   auto p = only_top((logits * gmm.value("router_temperature").exp()).softmax(-1), 3);
-  EXPECT_LT(gap(gmm.gates(x), p / p.sum(-1, true)), 1e-13);
+  EXPECT_LT(router_gap(gmm.gates(x), p / p.sum(-1, true)), 1e-13);
 }
 
 TEST(Router, GmmStartsAtTemperatureZero) {
@@ -122,7 +123,7 @@ TEST(Router, RemovedRowsStayInTheDenominatorAndAreNeverChosen) {
     ctx.choices["modules_active"] = 7;
     const auto all = whole.router->choose(ctx, x, {});
     const auto p = at::zeros({20, 7}, at::kDouble).scatter(1, all.modules, all.gates);
-    EXPECT_LT(gap(cut.gates(x), only_top(p.narrow(1, 0, 4), 3)), 1e-13) << gate;
+    EXPECT_LT(router_gap(cut.gates(x), only_top(p.narrow(1, 0, 4), 3)), 1e-13) << gate;
   }
 }
 
@@ -138,8 +139,8 @@ TEST(Router, SamplesInTrainingInProportionAndKeepsTheGates) {
     const double expected = m == best ? 1 : number(p[m]) / (1 - number(p[best]));
     EXPECT_NEAR(number(share[m]), expected, 0.015) << m;
   }
-  EXPECT_LT(gap(gates, p * gates.ne(0)), 1e-14);
-  EXPECT_LT(gap(alone.gates(x), only_top(p.expand({20000, 4}), 2)), 1e-14);
+  EXPECT_LT(router_gap(gates, p * gates.ne(0)), 1e-14);
+  EXPECT_LT(router_gap(alone.gates(x), only_top(p.expand({20000, 4}), 2)), 1e-14);
 }
 
 TEST(Router, LossesSeeRealRowsInTrainingAlone) {
@@ -184,7 +185,8 @@ TEST(Routes, SortAndReturnEveryPair) {
       at::equal(routes.gather(token).flatten().narrow(0, 0, 3), at::tensor({1., 3., 0.}, at::kDouble)));
   EXPECT_TRUE(at::equal(routes.scatter(routes.gather(pair)), pair));
   const auto gates = at::rand({4, 2}, at::kDouble);
-  EXPECT_LT(gap(routes.combine(routes.gather(pair), gates), (pair.squeeze(2) * gates).sum(1, true)), 1e-14);
+  EXPECT_LT(router_gap(routes.combine(routes.gather(pair), gates), (pair.squeeze(2) * gates).sum(1, true)),
+            1e-14);
   const Routes limited(modules, 4, 2);
   EXPECT_EQ(limited.counts(), (std::vector<int64_t>{2, 2, 2, 0}));
   EXPECT_TRUE(at::equal(limited.gather(token).flatten().narrow(0, 0, 2), at::tensor({1., 3.}, at::kDouble)));

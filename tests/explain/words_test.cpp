@@ -24,7 +24,7 @@ std::shared_ptr<Model> encoder() {
 
 Record row_of(std::vector<int64_t> ids) { return {{"input_ids", at::tensor(ids, at::kLong).unsqueeze(0)}}; }
 
-Tensor logits_of(Model& model, const Record& row) {
+Tensor row_logits(Model& model, const Record& row) {
   const at::NoGradGuard guard;
   auto ctx = model.make_context();
   return model.forward(ctx, row).at("logits")[0];
@@ -33,7 +33,7 @@ Tensor logits_of(Model& model, const Record& row) {
 TEST(TokenContributions, EndsAreTheLogitsAndNothing) {
   auto model = encoder();
   const auto row = row_of({5, 9, 200, 31, 7});
-  const auto logits = logits_of(*model, row);
+  const auto logits = row_logits(*model, row);
   TokenOptions options;
   for (const char* attention : {"frozen", "split"}) {
     options.rules = {attention, "exact", "remainder", "all"};

@@ -1,4 +1,4 @@
-// Malformed headers: each violation is one line that names the file and what is wrong.
+// MalformedHeader headers: each violation is one line that names the file and what is wrong.
 #include "formwork/interop/safetensors_header.h"
 
 #include <gtest/gtest.h>
@@ -19,13 +19,13 @@ std::string tensor(const std::string& name, const std::string& dtype, const std:
          offsets + "]}";
 }
 
-struct Malformed {
+struct MalformedHeader {
   const char* what;
   std::string bytes;
   std::string message;  // a part of it
 };
 
-std::vector<Malformed> malformed() {
+std::vector<MalformedHeader> malformed_headers() {
   const auto f = [](const std::string& header, size_t data) { return safetensors_bytes(header, data); };
   const auto one = [&](const std::string& dtype, const std::string& shape, const std::string& offsets) {
     return f("{" + tensor("a", dtype, shape, offsets) + "}", 8);
@@ -98,7 +98,7 @@ std::vector<Malformed> malformed() {
 }
 
 TEST(SafetensorsHeader, EveryMalformedFileIsOneLineThatNamesTheFile) {
-  for (const auto& item : malformed()) {
+  for (const auto& item : malformed_headers()) {
     const auto message = error_of([&] { parse(item.bytes); });
     EXPECT_NE(message.find(item.message), std::string::npos) << item.what << ": " << message;
     EXPECT_TRUE(message.starts_with("file: ")) << item.what << ": " << message;

@@ -261,7 +261,7 @@ TEST(Mamba2, StartsAsPublished) {
 }
 
 // The message of the error that building a mixer of width 6 ends in; empty where there is none.
-std::string refusal(const std::string& options) {
+std::string mamba2_refusal(const std::string& options) {
   try {
     MixerAlone(R"({"type": "mamba2", )" + options + "}", 6);
   } catch (const Error& error) {
@@ -274,13 +274,13 @@ TEST(Mamba2, ErrorsNameWhatWasExpectedAndFound) {
   const auto has = [](const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
   };
-  const auto heads = refusal(R"("head_width": 5)");
+  const auto heads = mamba2_refusal(R"("head_width": 5)");
   EXPECT_TRUE(has(heads, "12") && has(heads, "5")) << heads;
-  const auto groups = refusal(R"("head_width": 4, "groups": 2)");
+  const auto groups = mamba2_refusal(R"("head_width": 4, "groups": 2)");
   EXPECT_TRUE(has(groups, "3 heads") && has(groups, "2 groups")) << groups;
-  const auto limits = refusal(R"("head_width": 4, "dt_low": 2, "dt_high": 1)");
+  const auto limits = mamba2_refusal(R"("head_width": 4, "dt_low": 2, "dt_high": 1)");
   EXPECT_TRUE(has(limits, "dt_low 2") && has(limits, "dt_high 1")) << limits;
-  EXPECT_TRUE(has(refusal(R"("head_width": 4, "a_min": 20)"), "a_max"));
+  EXPECT_TRUE(has(mamba2_refusal(R"("head_width": 4, "a_min": 20)"), "a_max"));
   MixerAlone alone(R"({"type": "mamba2", "head_width": 4})", 6);
   EXPECT_THROW(alone.forward(at::zeros({2, 0, 6}, at::kDouble)), Error);
   const auto state = alone.state(3);

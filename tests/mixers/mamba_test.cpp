@@ -88,7 +88,7 @@ TEST(SelectiveScan, ConstantsAreACausalConvolution) {
 }
 
 const char* const kReal = R"({"type": "mamba", "d_state": 3, "dt_rank": 2})";
-const char* const kVariants[] = {
+const char* const kMambaVariants[] = {
     kReal,
     R"({"type": "mamba", "d_state": 2, "complex": true})",
     R"({"type": "mamba", "d_state": 2, "complex": true, "discretization": "zoh", "selective_b": false})",
@@ -103,7 +103,7 @@ const char* const kVariants[] = {
 
 TEST(Mamba, GradientsMatchFiniteDifferences) {
   at::manual_seed(5);
-  for (const char* json : kVariants) {
+  for (const char* json : kMambaVariants) {
     MixerAlone alone(json, 6);
     const auto x = at::randn({2, 9, 6}, at::kDouble), w = at::randn({2, 9, 6}, at::kDouble);
     EXPECT_LT(gradient_error(alone.parameters(), [&] { return (alone.forward(x) * w).sum(); }), 1e-6) << json;
@@ -125,7 +125,7 @@ TEST(Mamba, PlainPathHasSecondDerivatives) {
 TEST(Mamba, AppendsEqualForward) {
   at::manual_seed(6);
   const at::NoGradGuard guard;
-  for (const char* json : kVariants) {
+  for (const char* json : kMambaVariants) {
     MixerAlone alone(json, 6);
     const auto x = at::randn({2, 12, 6}, at::kDouble);
     EXPECT_LT(distance(alone.in_pieces(x, {2, 1, 5, 1, 3}), alone.forward(x)), 1e-12) << json;
@@ -221,7 +221,7 @@ TEST(Mamba, ConstantStepWeightsAndFloor) {
 }
 
 // The message of the error that `call` ends in; empty where there is none.
-std::string refusal(const std::function<void()>& call) {
+std::string mamba_refusal(const std::function<void()>& call) {
   try {
     call();
   } catch (const Error& error) {
@@ -235,23 +235,23 @@ TEST(Mamba, ErrorsNameWhatWasExpectedAndFound) {
   const auto has = [](const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
   };
-  const auto empty = refusal([&] { alone.forward(at::zeros({2, 0, 6}, at::kDouble)); });
+  const auto empty = mamba_refusal([&] { alone.forward(at::zeros({2, 0, 6}, at::kDouble)); });
   EXPECT_TRUE(has(empty, "at least 1") && has(empty, "found 0")) << empty;
   const auto state = alone.state(3);
-  const auto rows = refusal([&] { alone.append(at::zeros({2, 1, 6}, at::kDouble), *state); });
+  const auto rows = mamba_refusal([&] { alone.append(at::zeros({2, 1, 6}, at::kDouble), *state); });
   EXPECT_TRUE(has(rows, "3") && has(rows, "2")) << rows;
   for (const char* option : {"d_conv", "d_state"}) {
     const auto small =
-        refusal([&] { MixerAlone(fmt::format(R"({{"type": "mamba", "{}": 0}})", option), 6); });
+        mamba_refusal([&] { MixerAlone(fmt::format(R"({{"type": "mamba", "{}": 0}})", option), 6); });
     EXPECT_TRUE(has(small, option) && has(small, "1") && has(small, "0")) << small;
   }
-  EXPECT_NE(refusal([] { MixerAlone(R"({"type": "mamba", "a_init": "s4d_inv"})", 6); }), "");
-  EXPECT_NE(refusal([] { MixerAlone(R"({"type": "mamba", "dt_min": 1, "dt_max": 0.1})", 6); }), "");
+  EXPECT_NE(mamba_refusal([] { MixerAlone(R"({"type": "mamba", "a_init": "s4d_inv"})", 6); }), "");
+  EXPECT_NE(mamba_refusal([] { MixerAlone(R"({"type": "mamba", "dt_min": 1, "dt_max": 0.1})", 6); }), "");
   auto model = build_model(Spec::from_json(Json::parse(R"({"formwork": 1, "model": {"type": "decoder",
       "vocab": 24, "width": 8, "layers": [{"mixer": {"type": "mamba"}}]}})"),
                                            "test"));
   auto ctx = model->make_context();
-  const auto id = refusal([&] {
+  const auto id = mamba_refusal([&] {
     model->forward(ctx, {{"input_ids", at::tensor({3, 24}, at::kLong).view({1, 2})}});
   });
   EXPECT_TRUE(has(id, "24")) << id;

@@ -73,7 +73,7 @@ constexpr const char* kModel = R"({"formwork": 1, "model": {"type": "decoder", "
                   "router_hidden": 10, "renormalize": false, "activation": "gelu_tanh", "balance_loss": "mi",
                   "balance": 1, "z": 0}}]}}})";
 
-std::string their_name(const std::string& ours) {
+std::string moduleformer_name(const std::string& ours) {
   return "model." + renamed(ours, {{".mixer.norm.", ".ln_1."},
                                    {".channel.norm.", ".ln_2."},
                                    {".mixer.router_inner.", ".attn.q_proj.gate.w_gate.0."},
@@ -93,7 +93,7 @@ TEST(ModuleFormerParity, LogitsAndLossesOfAModel) {
   const auto theirs = parity_fixture("moduleformer");
   auto model = build_model(Spec::from_json(Json::parse(kModel), "test"));
   fill(*model, [&](const std::string& name) {
-    const auto& value = theirs.at(their_name(name));
+    const auto& value = theirs.at(moduleformer_name(name));
     return value.dim() == 3 ? value.transpose(1, 2).contiguous() : value;  // theirs are [n, in, out]
   });
   const Record in = {{"input_ids", theirs.at("model.ids")}};

@@ -8,19 +8,19 @@
 namespace formwork {
 namespace {
 
-constexpr int64_t kWidth = 6, kGroups = 3;
+constexpr int64_t kWindowWidth = 6, kWindowGroups = 3;
 
 MixerAlone mixer_with(int64_t window, int64_t shift, const std::string& more = "") {
   MixerAlone mixer(fmt::format(R"({{"type": "window_mlp", "groups": {}, "window": {}, "shift": {}{}}})",
-                               kGroups, window, shift, more),
-                   kWidth);
+                               kWindowGroups, window, shift, more),
+                   kWindowWidth);
   const at::NoGradGuard guard;
   at::manual_seed(5);
   for (auto& param : mixer.inventory->params) param.value.normal_();
   return mixer;
 }
 
-Layout map_of(int64_t height, int64_t width) {
+Layout window_map(int64_t height, int64_t width) {
   Layout layout;
   layout.dims = {{"height", height}, {"width", width}};
   return layout;
@@ -30,7 +30,7 @@ Layout map_of(int64_t height, int64_t width) {
 // and what lies outside the map is zero.
 Tensor by_hand(MixerAlone& mixer, const Tensor& x, int64_t height, int64_t width, int64_t window,
                int64_t shift) {
-  const int64_t each = kWidth / kGroups;
+  const int64_t each = kWindowWidth / kWindowGroups;
   const auto start = [&](int64_t place) {
     return (place - shift + window) / window * window + shift - window;
   };
@@ -39,7 +39,7 @@ Tensor by_hand(MixerAlone& mixer, const Tensor& x, int64_t height, int64_t width
     for (int64_t column = 0; column < width; ++column) {
       const int64_t top = start(row), left = start(column);
       const int64_t i = (row - top) * window + column - left;
-      for (int64_t c = 0; c < kWidth; ++c) {
+      for (int64_t c = 0; c < kWindowWidth; ++c) {
         auto sum = mixer.value("map.bias")[c / each][i].expand({x.size(0)}).clone();
         for (int64_t j = 0; j < window * window; ++j) {
           const int64_t from_row = top + j / window, from_column = left + j % window;
@@ -57,8 +57,8 @@ TEST(WindowMlp, MixesTheTokensOfACellForEachGroup) {
   const at::NoGradGuard guard;
   for (const int64_t shift : {0, 1, 2}) {
     auto mixer = mixer_with(3, shift);
-    const auto x = at::randn({2, 6 * 9, kWidth}, at::kDouble);
-    const auto layout = map_of(6, 9);
+    const auto x = at::randn({2, 6 * 9, kWindowWidth}, at::kDouble);
+    const auto layout = window_map(6, 9);
     EXPECT_LT(distance(mixer.forward(x, &layout), by_hand(mixer, x, 6, 9, 3, shift)), 1e-12) << shift;
   }
 }
@@ -66,8 +66,8 @@ TEST(WindowMlp, MixesTheTokensOfACellForEachGroup) {
 TEST(WindowMlp, AMapOfOneWindowDoesNotShift) {
   const at::NoGradGuard guard;
   auto shifted = mixer_with(3, 1), still = mixer_with(3, 0);
-  const auto x = at::randn({2, 3 * 6, kWidth}, at::kDouble);
-  const auto layout = map_of(3, 6);
+  const auto x = at::randn({2, 3 * 6, kWindowWidth}, at::kDouble);
+  const auto layout = window_map(3, 6);
   EXPECT_EQ(distance(shifted.forward(x, &layout), still.forward(x, &layout)), 0);
 }
 
@@ -75,14 +75,16 @@ TEST(WindowMlp, RefusesWhatItHasNoMapFor) {
   const at::NoGradGuard guard;
   auto mixer = mixer_with(4, 0);
   const auto refusal = [&](int64_t height, int64_t width) {
-    const auto layout = map_of(height, width);
-    return error_of([&] { mixer.forward(at::randn({1, height * width, kWidth}, at::kDouble), &layout); });
+    const auto layout = window_map(height, width);
+    return error_of([&] {
+      mixer.forward(at::randn({1, height * width, kWindowWidth}, at::kDouble), &layout);
+    });
   };
   EXPECT_EQ(refusal(3, 8),
             "mixer: expected a map with sides of at least the window of 4 tokens, found 3 x 8");
   EXPECT_EQ(refusal(6, 8),
             "mixer: expected a map of whole windows of 4 x 4 tokens, found 6 x 8; another size, or pad");
-  EXPECT_EQ(error_of([] { MixerAlone(R"({"type": "window_mlp", "groups": 4})", kWidth); }),
+  EXPECT_EQ(error_of([] { MixerAlone(R"({"type": "window_mlp", "groups": 4})", kWindowWidth); }),
             "mixer: width 6 is not divisible into 4 groups");
 }
 

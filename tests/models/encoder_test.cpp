@@ -15,7 +15,7 @@ Spec bert(const std::string& head, const std::string& more = "") {
   return Spec::from_json(Json::parse(text), "test");
 }
 
-double gap(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+double encoder_gap(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 Tensor run(Model& model, const Record& in, const std::string& field) {
   auto ctx = model.make_context();
@@ -55,9 +55,10 @@ TEST(Encoder, PaddingAndPackingDoNotMatter) {
                                              {"offsets", at::tensor({0, 5, 8}, at::kLong)}});
     for (const auto& [name, value] : alone) {
       const bool per_token = value.dim() == 3;
-      EXPECT_LT(gap(per_token ? gaps.at(name).index_select(1, places) : gaps.at(name), value), 1e-12) << head;
+      EXPECT_LT(encoder_gap(per_token ? gaps.at(name).index_select(1, places) : gaps.at(name), value), 1e-12)
+          << head;
       const auto both = per_token ? at::cat({value, second.at(name)}, 1) : at::cat({value, second.at(name)});
-      EXPECT_LT(gap(packed.at(name), both), 1e-12) << head;
+      EXPECT_LT(encoder_gap(packed.at(name), both), 1e-12) << head;
     }
   }
 }
@@ -69,11 +70,12 @@ TEST(Encoder, TokenTypesAddTheirVectors) {
   const auto zero = run(*model, {{"input_ids", ids}}, "last_hidden_state");
   const auto types = at::ones({1, 4}, at::kLong);
   const auto one = run(*model, {{"input_ids", ids}, {"token_type_ids", types}}, "last_hidden_state");
-  EXPECT_GT(gap(zero, one), 1e-6);
+  EXPECT_GT(encoder_gap(zero, one), 1e-6);
   auto& table = model->inventory().by_name.at("embed.segments")->value;
   table[1].copy_(table[0]);
-  EXPECT_LT(gap(run(*model, {{"input_ids", ids}, {"token_type_ids", types}}, "last_hidden_state"), zero),
-            1e-12);
+  EXPECT_LT(
+      encoder_gap(run(*model, {{"input_ids", ids}, {"token_type_ids", types}}, "last_hidden_state"), zero),
+      1e-12);
 }
 
 TEST(Encoder, MaskedLmHeadIsItsFormula) {
@@ -90,7 +92,7 @@ TEST(Encoder, MaskedLmHeadIsItsFormula) {
   const auto hidden = at::layer_norm(at::gelu(last), {16}, by_name.at("head.norm.weight")->value,
                                      by_name.at("head.norm.bias")->value);
   const auto expected = hidden.matmul(by_name.at("embed.weight")->value.t()) + by_name.at("head.bias")->value;
-  EXPECT_LT(gap(logits, expected), 1e-12);
+  EXPECT_LT(encoder_gap(logits, expected), 1e-12);
   EXPECT_EQ(by_name.count("head.weight"), 0u);
 
   auto free = build_model(bert(R"("masked_lm")", R"(, "tie": false)"), 3, at::kDouble);

@@ -37,7 +37,7 @@ Tensor pixels(int64_t side = 6) {
   return at::randn({2, 3, side, side}, at::kDouble);
 }
 
-double gap(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+double image_gap(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 TEST(ImageEncoder, EveryPatchSeesEveryOther) {
   auto model = build(vit("hidden"));
@@ -46,7 +46,7 @@ TEST(ImageEncoder, EveryPatchSeesEveryOther) {
   const auto a = run(*model, x).at("last_hidden_state"), b = run(*model, other).at("last_hidden_state");
   ASSERT_EQ(a.sizes(), at::IntArrayRef({2, 10, 8}));
   EXPECT_GT((a - b)[0].abs().amax(-1).min().item<double>(), 1e-9);
-  EXPECT_EQ(gap(a[1], b[1]), 0);
+  EXPECT_EQ(image_gap(a[1], b[1]), 0);
 }
 
 TEST(ImageEncoder, HeadsReadTheTokensThatTheyName) {
@@ -59,7 +59,7 @@ TEST(ImageEncoder, HeadsReadTheTokensThatTheyName) {
     auto ctx = model->make_context(&board);
     const auto logits = model->forward(ctx, {{"pixel_values", pixels()}}).at("logits");
     const auto weight = model->inventory().by_name.at("head.classes.weight")->value;
-    EXPECT_LT(gap(logits, row(last).matmul(weight.t())), 1e-12) << head.dump();
+    EXPECT_LT(image_gap(logits, row(last).matmul(weight.t())), 1e-12) << head.dump();
   };
   logits_of({{"type", "classifier"}, {"pool", "first"}}, [](const Tensor& x) { return x.select(1, 0); });
   logits_of({{"type", "classifier"}, {"pool", "mean"}}, [](const Tensor& x) { return x.mean(1); });
@@ -74,8 +74,8 @@ TEST(ImageEncoder, TheDistilledHeadIsTheMeanOfTwoClassifiers) {
   const at::NoGradGuard guard;
   auto ctx = model->make_context(&board);
   const auto logits = model->forward(ctx, {{"pixel_values", pixels()}}).at("logits");
-  EXPECT_GT(gap(classes, distillation), 1e-4);
-  EXPECT_LT(gap(logits, (classes + distillation) / 2), 1e-14);
+  EXPECT_GT(image_gap(classes, distillation), 1e-4);
+  EXPECT_LT(image_gap(logits, (classes + distillation) / 2), 1e-14);
 }
 
 // Dropped with certainty in the last of three layers, never in the first: merging layers do not count.
@@ -88,11 +88,11 @@ TEST(ImageEncoder, DropPathGrowsFromTheFirstLayerToTheLast) {
                 {"drop_path", 1.0}};
   auto whole = build(model);
   const auto trained = run(*whole, pixels(8), /*train=*/true).at("last_hidden_state");
-  EXPECT_GT(gap(trained, run(*whole, pixels(8)).at("last_hidden_state")), 1e-6);
+  EXPECT_GT(image_gap(trained, run(*whole, pixels(8)).at("last_hidden_state")), 1e-6);
   auto spec = whole->spec();
   spec.parts = {{"layers.2.mixer", nullptr}, {"layers.2.channel", nullptr}};
   auto shorter = build_model(spec, 1, at::kDouble);
-  EXPECT_LT(gap(trained, run(*shorter, pixels(8)).at("last_hidden_state")), 1e-12);
+  EXPECT_LT(image_gap(trained, run(*shorter, pixels(8)).at("last_hidden_state")), 1e-12);
 }
 
 TEST(ImageEncoder, RefusesWhatItHasNoUseFor) {
@@ -136,7 +136,7 @@ TEST(PatchMerging, ReadsFourNeighboursColumnByColumn) {
       const auto normed = at::layer_norm(four, {12}, by_name.at("part.merge.norm.weight")->value,
                                          by_name.at("part.merge.norm.bias")->value);
       const auto expected = normed.matmul(by_name.at("part.merge.reduce.weight")->value.t());
-      EXPECT_LT(gap(y.select(1, 2 * i + j), expected), 1e-12) << i << ", " << j;
+      EXPECT_LT(image_gap(y.select(1, 2 * i + j), expected), 1e-12) << i << ", " << j;
     }
 }
 

@@ -8,7 +8,7 @@
 namespace formwork {
 namespace {
 
-std::shared_ptr<Model> decoder(const std::string& wiring) {
+std::shared_ptr<Model> wired_decoder(const std::string& wiring) {
   const Json layer = {{"type", wiring},
                       {"mixer", {{"type", "attention"}, {"heads", 2}, {"position", "rotary"}}},
                       {"channel", {{"type", "gated_mlp"}, {"hidden", 24}}}};
@@ -36,7 +36,7 @@ class MemoryReuse : public testing::TestWithParam<const char*> {
     for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(a[i].equal(b[i])) << i;
   }
 
-  std::shared_ptr<Model> model_ = decoder(GetParam());
+  std::shared_ptr<Model> model_ = wired_decoder(GetParam());
   Tensor ids_ = at::randint(11, {3, 5}, at::kLong), targets_ = at::randint(11, {3, 5}, at::kLong);
 };
 

@@ -12,7 +12,7 @@ constexpr const char* kDecoder = R"({"type": "decoder", "width": 8, "stem": {"ty
   "position": {"type": "learned", "context": 7}, "norm": null, "head": {"type": "regression", "outputs": 2},
   "layers": [{"mixer": {"type": "attention", "heads": 2}, "channel": {"type": "mlp", "hidden": 6}}]})";
 
-std::shared_ptr<Model> build(const Json& changes, const Json& sources = Json::object()) {
+std::shared_ptr<Model> build_rows(const Json& changes, const Json& sources = Json::object()) {
   Json model = Json::parse(kDecoder);
   model.update(changes);
   auto built = build_model(Spec::from_json({{"formwork", 1}, {"model", model}, {"sources", sources}}, "test"),
@@ -20,7 +20,7 @@ std::shared_ptr<Model> build(const Json& changes, const Json& sources = Json::ob
   return built;
 }
 
-Record run(Model& model, const Tensor& x, Record more = {}) {
+Record run_rows(Model& model, const Tensor& x, Record more = {}) {
   const at::NoGradGuard guard;
   more["input_features"] = x;
   auto ctx = model.make_context();
@@ -31,21 +31,21 @@ Tensor value(const Model& model, const std::string& name) {
   return model.inventory().by_name.at(name)->value.detach().clone();
 }
 
-double gap(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+double rows_gap(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 TEST(VectorRows, AStackWithoutLayersIsTwoMapsAndThePositions) {
-  auto model = build({{"layers", Json::array()}});
+  auto model = build_rows({{"layers", Json::array()}});
   const auto x = at::randn({2, 5, 3}, at::kDouble);
   const auto stream = x.matmul(value(*model, "stem.projection.weight").t()) +
                       value(*model, "stem.projection.bias") +
                       value(*model, "position.weight").narrow(0, 0, 5);
   const auto y = stream.matmul(value(*model, "head.weight").t()) + value(*model, "head.bias");
-  EXPECT_LT(gap(run(*model, x).at("predictions"), y), 1e-13);
+  EXPECT_LT(rows_gap(run_rows(*model, x).at("predictions"), y), 1e-13);
 }
 
 TEST(VectorRows, ThatDoNotFitAreRefused) {
-  auto model = build(Json::object());
-  const auto refused = [&](const Tensor& x) { return error_of([&] { run(*model, x); }); };
+  auto model = build_rows(Json::object());
+  const auto refused = [&](const Tensor& x) { return error_of([&] { run_rows(*model, x); }); };
   EXPECT_EQ(
       refused(at::zeros({2, 5, 4}, at::kDouble)),
       "input 'input_features': expected [B, T, 3] of floating-point numbers, found [2, 5, 4] of Double");
@@ -66,16 +66,16 @@ TEST(VectorRows, ThatDoNotFitAreRefused) {
 
 TEST(VectorRows, OptionsOfAnEmbeddingAreRefused) {
   EXPECT_EQ(error_of([] {
-              build({{"embed_width", 4}});
+              build_rows({{"embed_width", 4}});
             }),
             "embed: embed_width has no effect with stem 'linear', which has no embedding");
   EXPECT_EQ(error_of([] {
-              build({{"head", "lm"}});
+              build_rows({{"head", "lm"}});
             }),
             "head: reads a vocabulary, which a model without tokens lacks");
   EXPECT_EQ(
       error_of([] {
-        build({{"stem", {{"type", "patch"}, {"image", 4}, {"patch", 2}}}});
+        build_rows({{"stem", {{"type", "patch"}, {"image", 4}, {"patch", 2}}}});
       }),
       "stem: stem 'patch' does not take a row's tokens one by one; expected one that does, such as 'linear'");
 }
@@ -83,9 +83,9 @@ TEST(VectorRows, OptionsOfAnEmbeddingAreRefused) {
 // softmax over the real tokens alone.
 TEST(PooledRegression, ReadsTheMeanOfTokensByTheirScores) {
   for (const int64_t hidden : {0, 5}) {
-    auto model = build({{"layers", Json::array()},
-                        {"type", "encoder"},
-                        {"head", {{"type", "pooled_regression"}, {"outputs", 2}, {"hidden", hidden}}}});
+    auto model = build_rows({{"layers", Json::array()},
+                             {"type", "encoder"},
+                             {"head", {{"type", "pooled_regression"}, {"outputs", 2}, {"hidden", hidden}}}});
     const auto x = at::randn({2, 5, 3}, at::kDouble);
     const auto mask = at::tensor({1, 1, 1, 1, 1, 1, 1, 1, 0, 0}, at::kLong).view({2, 5});
     auto h = x.matmul(value(*model, "stem.projection.weight").t()) + value(*model, "stem.projection.bias") +
@@ -96,14 +96,15 @@ TEST(PooledRegression, ReadsTheMeanOfTokensByTheirScores) {
     if (hidden)
       row = at::gelu(row.matmul(value(*model, "head.hidden.weight").t()) + value(*model, "head.hidden.bias"));
     const auto y = row.matmul(value(*model, "head.weight").t()) + value(*model, "head.bias");
-    EXPECT_LT(gap(run(*model, x, {{"attention_mask", mask}}).at("predictions"), y), 1e-12) << hidden;
+    EXPECT_LT(rows_gap(run_rows(*model, x, {{"attention_mask", mask}}).at("predictions"), y), 1e-12)
+        << hidden;
   }
 }
 
 TEST(Trunk, TheNormedValueGoesPastTheBody) {
   const Json layer = {
       {"type", "trunk"}, {"norm", "layer_norm"}, {"channel", {{"type", "mlp"}, {"hidden", 6}}}};
-  auto model = build({{"layers", Json::array({layer})}, {"position", "none"}, {"head", "hidden"}});
+  auto model = build_rows({{"layers", Json::array({layer})}, {"position", "none"}, {"head", "hidden"}});
   const auto x = at::randn({2, 4, 3}, at::kDouble);
   const auto stream =
       x.matmul(value(*model, "stem.projection.weight").t()) + value(*model, "stem.projection.bias");
@@ -112,11 +113,11 @@ TEST(Trunk, TheNormedValueGoesPastTheBody) {
                                value(*model, "layers.0.channel.up.bias"));
   const auto y = n + hidden.matmul(value(*model, "layers.0.channel.down.weight").t()) +
                  value(*model, "layers.0.channel.down.bias");
-  EXPECT_LT(gap(run(*model, x).at("last_hidden_state"), y), 1e-12);
+  EXPECT_LT(rows_gap(run_rows(*model, x).at("last_hidden_state"), y), 1e-12);
 }
 
 TEST(Stack, TheStreamAfterEachStepHasATap) {
-  auto model = build(Json::object());
+  auto model = build_rows(Json::object());
   std::vector<std::string> seen;
   Tensor last;
   auto board = model->make_board();
@@ -127,26 +128,29 @@ TEST(Stack, TheStreamAfterEachStepHasATap) {
   const auto out = model->forward(ctx, {{"input_features", at::randn({2, 4, 3}, at::kDouble)}});
   EXPECT_EQ(seen, (std::vector<std::string>{"layers.0.mixer.stream", "layers.0.channel.stream"}));
   const auto y = last.matmul(value(*model, "head.weight").t()) + value(*model, "head.bias");
-  EXPECT_LT(gap(out.at("predictions"), y), 1e-13);
+  EXPECT_LT(rows_gap(out.at("predictions"), y), 1e-13);
 }
 
 TEST(Sources, GiveParametersTheirInitializationByTheLongestPattern) {
   const auto init = [](const char* name) { return Json{{"type", "stored"}, {"init", name}}; };
-  const auto model =
-      build(Json::object(), {{"*", init("constant:2")},
-                             {"layers.*", init("ones")},
-                             {"layers.0.mixer.*", {{"type", "stored"}, {"frozen", true}}},
-                             {"head.bias", {{"type", "stored"}, {"frozen", true}, {"init", "constant:3"}}}});
+  const auto model = build_rows(
+      Json::object(), {{"*", init("constant:2")},
+                       {"layers.*", init("ones")},
+                       {"layers.0.mixer.*", {{"type", "stored"}, {"frozen", true}}},
+                       {"head.bias", {{"type", "stored"}, {"frozen", true}, {"init", "constant:3"}}}});
   for (const auto& param : model->inventory().params) {
     const bool layer = param.name.starts_with("layers."), bias = param.name == "head.bias";
     EXPECT_TRUE(param.value.eq(bias ? 3 : layer ? 1 : 2).all().item<bool>()) << param.name;
     EXPECT_EQ(param.trainable(), !bias && !param.name.starts_with("layers.0.mixer.")) << param.name;
   }
   EXPECT_NE(error_of([&] {
-              build(Json::object(), {{"*", init("constnat:2")}});
+              build_rows(Json::object(), {{"*", init("constnat:2")}});
             }).find("constant"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { build(Json::object(), {{"*", {{"type", "stored"}, {"inti", "ones"}}}}); }), "");
+  EXPECT_NE(error_of([&] {
+              build_rows(Json::object(), {{"*", {{"type", "stored"}, {"inti", "ones"}}}});
+            }),
+            "");
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 namespace formwork {
 namespace {
 
-std::shared_ptr<Model> decoder(bool bias = false) {
+std::shared_ptr<Model> plain_decoder(bool bias = false) {
   DecoderShape shape;
   shape.dtype = at::kFloat;
   shape.mixer["bias"] = bias;
@@ -37,7 +37,7 @@ int64_t update_count(const Model& model, int64_t rank) {
 }
 
 TEST(AddLora, OnlyTheUpdatesTrain) {
-  const auto model = decoder(/*bias=*/true);
+  const auto model = plain_decoder(/*bias=*/true);
   const auto result = apply("add_lora", {{"rank", 3}}, model);
   const auto& adapted = *result.model;
   EXPECT_EQ(trained_count(adapted), update_count(*model, 3));
@@ -55,7 +55,7 @@ TEST(AddLora, OnlyTheUpdatesTrain) {
 }
 
 TEST(AddLora, TrainsWhatItIsToldBesides) {
-  const auto model = decoder(/*bias=*/true);
+  const auto model = plain_decoder(/*bias=*/true);
   const auto more = [&](const Json& train) {
     return trained_count(*adapt({{"rank", 2}, {"train", train}}, model)) - update_count(*model, 2);
   };
@@ -82,7 +82,7 @@ TEST(AddLora, TrainsWhatItIsToldBesides) {
 }
 
 TEST(AddLora, TrainingChangesUpdatesAlone) {
-  const auto adapted = adapt({{"rank", 2}}, decoder());
+  const auto adapted = adapt({{"rank", 2}}, plain_decoder());
   std::map<std::string, Tensor> before;
   for (const auto& param : adapted->inventory().params) before[param.name] = param.value.detach().clone();
   const auto optimizer = Registry<Optimizer>::make("adamw", *adapted);
@@ -106,7 +106,7 @@ TEST(AddLora, TrainingChangesUpdatesAlone) {
 }
 
 TEST(AddLora, MergingLetsEverythingTrainAgain) {
-  const auto model = decoder();
+  const auto model = plain_decoder();
   const auto merged = apply("to_dense", Json::object(), adapt({{"rank", 2}}, model)).model;
   EXPECT_EQ(trained(*merged), trained(*model));
   EXPECT_TRUE(merged->spec().sources.empty());
@@ -124,7 +124,7 @@ TEST(AddLora, BanksOfExpertsGetNoneAndAWarning) {
 
 TEST(AddLora, ASourceThatIsNeitherSharedNorStoredIsRefused) {
   const auto build = [](const Json& source) {
-    auto spec = decoder()->spec();
+    auto spec = plain_decoder()->spec();
     spec.sources["layers.0.*"] = source;
     return build_model(spec, 0);
   };

@@ -1,11 +1,11 @@
 #include "formwork/transforms/edit.h"
 
-#include <gtest/gtest.h>
+#include "transforms/fixtures.h"
 
 namespace formwork {
 namespace {
 
-std::shared_ptr<Model> decoder(const std::string& norm, bool tie) {
+std::shared_ptr<Model> tied_decoder(const std::string& norm, bool tie) {
   auto json = Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 17, "width": 16,
     "layers": {"repeat": 2, "pattern": [{"mixer": {"type": "attention", "heads": 4, "kv_heads": 2, "bias": true},
                                          "channel": {"type": "gated_mlp", "hidden": 24}}]},
@@ -18,16 +18,8 @@ std::shared_ptr<Model> decoder(const std::string& norm, bool tie) {
   return model;
 }
 
-Tensor logits(Model& model) {
-  const at::NoGradGuard guard;
-  auto ctx = model.make_context();
-  return model.forward(ctx, {{"input_ids", at::arange(12, at::kLong).view({2, 6})}})["logits"];
-}
-
-double distance(Model& a, Model& b) { return (logits(a) - logits(b)).abs().max().item<double>(); }
-
 TEST(Edit, PermutingAnAxisKeepsTheFunction) {
-  auto model = decoder("rms_norm", true);
+  auto model = tied_decoder("rms_norm", true);
   for (const auto& [axis, size] :
        std::vector<std::pair<std::string, int64_t>>{{"residual", 16},
                                                     {"layers.0.channel.hidden", 24},
@@ -42,7 +34,7 @@ TEST(Edit, PermutingAnAxisKeepsTheFunction) {
 
 TEST(Edit, FoldingNormsKeepsTheFunctionAndFreesTheResidual) {
   for (const std::string norm : {"rms_norm", "layer_norm"}) {
-    auto model = decoder(norm, true);
+    auto model = tied_decoder(norm, true);
     Edit untie(*model);
     untie.untie();
     auto untied = untie.finish();
@@ -58,7 +50,7 @@ TEST(Edit, FoldingNormsKeepsTheFunctionAndFreesTheResidual) {
 }
 
 TEST(Edit, AMapThatTheHeadReadsTooIsReplacedForBothOrUntied) {
-  auto spec = decoder("rms_norm", true)->spec();
+  auto spec = tied_decoder("rms_norm", true)->spec();
   spec.linear["embed"] = {{"type", "ggml_block"}, {"format", "q8_0"}};
   const auto model = build_model(spec, 3, at::kDouble);
   const auto& maps = model->inventory().maps;
@@ -75,7 +67,7 @@ TEST(Edit, AMapThatTheHeadReadsTooIsReplacedForBothOrUntied) {
 }
 
 TEST(Edit, RefusesWhatAnAxisDoesNotAllow) {
-  auto model = decoder("rms_norm", true);
+  auto model = tied_decoder("rms_norm", true);
   Edit edit(*model);
   try {
     edit.rotate("residual", at::eye(16, at::kDouble));
@@ -87,7 +79,7 @@ TEST(Edit, RefusesWhatAnAxisDoesNotAllow) {
 }
 
 TEST(Edit, DropsAStep) {
-  auto model = decoder("rms_norm", true);
+  auto model = tied_decoder("rms_norm", true);
   Edit edit(*model);
   edit.drop("layers.1.mixer");
   auto dropped = edit.finish();
@@ -96,7 +88,7 @@ TEST(Edit, DropsAStep) {
 }
 
 TEST(ModelIo, LoadsTheSameBits) {
-  auto model = decoder("layer_norm", false);
+  auto model = tied_decoder("layer_norm", false);
   const auto folder = ::testing::TempDir() + "/formwork_model";
   save_model(*model, folder);
   auto loaded = load_model(folder);

@@ -5,7 +5,7 @@
 namespace formwork {
 namespace {
 
-std::shared_ptr<Model> small(bool tie = true) {
+std::shared_ptr<Model> wide_decoder(bool tie = true) {
   DecoderShape shape;
   shape.mixer = {{"type", "attention"}, {"heads", 4}, {"bias", true}};
   shape.channel = {{"type", "gated_mlp"}, {"hidden", 64}};
@@ -17,7 +17,7 @@ std::shared_ptr<Model> small(bool tie = true) {
 TransformResult factorize(const Json& options, const std::shared_ptr<Model>& model) {
   return apply("greenformers", options, model);
 }
-std::string why_refused(const Json& options, const std::shared_ptr<Model>& model) {
+std::string factorize_refusal(const Json& options, const std::shared_ptr<Model>& model) {
   return refusal("greenformers", options, model);
 }
 
@@ -26,7 +26,7 @@ Tensor random_matrix(int64_t rows, int64_t columns) {
   return at::randn({rows, columns}, at::kDouble);
 }
 
-double error_of(const Tensor& weight, int64_t rank, const SolverOptions& options) {
+double solver_error(const Tensor& weight, int64_t rank, const SolverOptions& options) {
   const auto made = find_factors(weight, rank, options, "map");
   return (weight - made.b.matmul(made.a)).norm().item<double>();
 }
@@ -38,7 +38,7 @@ double discarded(const Tensor& weight, int64_t rank) {
 }
 
 TEST(Greenformers, FullRankKeepsTheFunction) {
-  auto model = small();
+  auto model = wide_decoder();
   for (const std::string solver : {"svd", "exact_svd"})
     for (const std::string balance : {"first", "split", "last"}) {
       const Json options = {{"rank", 4096}, {"allow_full", true}, {"solver", solver}, {"balance", balance}};
@@ -47,7 +47,7 @@ TEST(Greenformers, FullRankKeepsTheFunction) {
 }
 
 TEST(Greenformers, LeavesTheSingularValuesItCutOff) {
-  auto model = small();
+  auto model = wide_decoder();
   const auto report = factorize({{"rank", 6}, {"solver", "exact_svd"}}, model).report;
   int64_t seen = 0;
   for (auto* map : block_maps(*model)) {
@@ -64,10 +64,10 @@ TEST(Greenformers, RandomisedSvdIsNearTheBestAndNeverBelow) {
   for (const auto& [rows, columns] : std::vector<std::pair<int64_t, int64_t>>{{40, 64}, {96, 24}}) {
     const auto weight = random_matrix(rows, columns);
     for (const int64_t rank : {1, 6, 20}) {
-      const double best = discarded(weight, rank), found = error_of(weight, rank, {"svd", "first", 10});
+      const double best = discarded(weight, rank), found = solver_error(weight, rank, {"svd", "first", 10});
       EXPECT_LE(found, 1.02 * best) << rows << " rank " << rank;
       EXPECT_GE(found, best * (1 - 1e-12));
-      EXPECT_GT(error_of(weight, rank, {"svd", "first", 0}), found);  // the power steps do something
+      EXPECT_GT(solver_error(weight, rank, {"svd", "first", 0}), found);  // the power steps do something
     }
   }
 }
@@ -99,21 +99,21 @@ TEST(Greenformers, NonnegativeErrorsFallAndFactorsStayNonnegative) {
       if (solver == "nmf") EXPECT_GE(made.b.min().item<double>(), 0);
       before = error;
     }
-    EXPECT_LT(before, 0.9 * error_of(target, 5, {solver, "first", 0})) << solver;
+    EXPECT_LT(before, 0.9 * solver_error(target, 5, {solver, "first", 0})) << solver;
     EXPECT_GE(before, discarded(target, 5));
   }
 }
 
 TEST(Greenformers, NonnegativeFactorsNeedNonnegativeWeights) {
-  auto model = small();
-  EXPECT_NE(why_refused({{"solver", "nmf"}}, model).find("snmf"), std::string::npos);
+  auto model = wide_decoder();
+  EXPECT_NE(factorize_refusal({{"solver", "nmf"}}, model).find("snmf"), std::string::npos);
   const at::NoGradGuard guard;
   for (auto* map : block_maps(*model)) model->inventory().by_name.at(map->path() + ".weight")->value.abs_();
   EXPECT_LT(factorize({{"solver", "nmf"}, {"num_iter", 50}}, model).report["maps"][1]["relative_error"], 0.6);
 }
 
 TEST(Greenformers, ASolverKeepsTheBiasAtTheSecondMap) {
-  auto model = small();
+  auto model = wide_decoder();
   for (const auto& solver : solver_names()) {
     if (solver == "nmf") continue;
     const auto made = factorize({{"solver", solver}}, model);
@@ -125,7 +125,7 @@ TEST(Greenformers, ASolverKeepsTheBiasAtTheSecondMap) {
 }
 
 TEST(Greenformers, AWeightStoredTransposedIsNotFactorizedTransposed) {
-  auto model = small();
+  auto model = wide_decoder();
   const auto stored = random_matrix(32, 96).to(at::kFloat);  // [in, out], as GPT-2 keeps it
   auto& weight = model->inventory().by_name.at("layers.0.mixer.qkv.weight")->value;
   weight = stored.t();
@@ -134,7 +134,7 @@ TEST(Greenformers, AWeightStoredTransposedIsNotFactorizedTransposed) {
 }
 
 TEST(Greenformers, RanksAreWholeOrSharesOfTheRankThatSavesNothing) {
-  auto model = small();
+  auto model = wide_decoder();
   const auto& map = map_of(*model, "layers.0.channel.down");  // 64 -> 32, r_max 21
   const auto rank = [&](const Json& options) {
     return row_of(factorize(options, model).report, map.path())["rank"];
@@ -142,34 +142,36 @@ TEST(Greenformers, RanksAreWholeOrSharesOfTheRankThatSavesNothing) {
   EXPECT_EQ(rank({{"rank", 0.5}}), 10);
   EXPECT_EQ(rank({{"rank", 20}}), 20);
   EXPECT_TRUE(row_of(factorize({{"rank", 21}}, model).report, map.path()).contains("skipped"));
-  EXPECT_NE(why_refused({{"rank", 21}, {"strict", true}}, model).find("must be from 1 to"),
+  EXPECT_NE(factorize_refusal({{"rank", 21}, {"strict", true}}, model).find("must be from 1 to"),
             std::string::npos);
-  const auto nothing = why_refused({{"rank", 4096}}, model);
+  const auto nothing = factorize_refusal({{"rank", 4096}}, model);
   EXPECT_NE(nothing.find("no map can be treated"), std::string::npos);
   EXPECT_NE(nothing.find("rank 4096 saves nothing: expected 1 to 20"), std::string::npos) << nothing;
-  EXPECT_NE(why_refused({{"rank", 0}}, model).find("'rank'"), std::string::npos);
-  EXPECT_NE(why_refused({{"rank", -3}}, model).find("'rank'"), std::string::npos);
-  EXPECT_NE(why_refused({{"rank", 1.5}}, model).find("whole number"), std::string::npos);
-  EXPECT_NE(why_refused({{"solver", "svt"}}, model).find("did you mean 'svd'"), std::string::npos);
+  EXPECT_NE(factorize_refusal({{"rank", 0}}, model).find("'rank'"), std::string::npos);
+  EXPECT_NE(factorize_refusal({{"rank", -3}}, model).find("'rank'"), std::string::npos);
+  EXPECT_NE(factorize_refusal({{"rank", 1.5}}, model).find("whole number"), std::string::npos);
+  EXPECT_NE(factorize_refusal({{"solver", "svt"}}, model).find("did you mean 'svd'"), std::string::npos);
 }
 
 TEST(Greenformers, TreatsTheSubmodulesAskedFor) {
-  auto model = small();
+  auto model = wide_decoder();
   const auto made = factorize({{"submodules", {"layers.1", "layers.0.mixer.out"}}}, model).model;
   for (auto* map : block_maps(*model))
     EXPECT_EQ(map_of(*made, map->path()).type() == "low_rank",
               map->path().rfind("layers.1.", 0) == 0 || map->path() == "layers.0.mixer.out")
         << map->path();
-  EXPECT_NE(why_refused({{"submodules", {"layers.7"}}}, model).find("'layers.7'; did you mean 'layers."),
-            std::string::npos);
-  EXPECT_NE(why_refused({{"submodules", "layers.1"}}, model).find("a list of paths, found \"layers.1\""),
-            std::string::npos);
+  EXPECT_NE(
+      factorize_refusal({{"submodules", {"layers.7"}}}, model).find("'layers.7'; did you mean 'layers."),
+      std::string::npos);
+  EXPECT_NE(
+      factorize_refusal({{"submodules", "layers.1"}}, model).find("a list of paths, found \"layers.1\""),
+      std::string::npos);
 }
 
 TEST(Greenformers, FactorizesFactorsAgainWhereAsked) {
-  auto model = small();
+  auto model = wide_decoder();
   const auto once = factorize({{"rank", 0.9}, {"solver", "svd"}}, model).model;
-  EXPECT_NE(why_refused({{"rank", 0.5}}, once), "");
+  EXPECT_NE(factorize_refusal({{"rank", 0.5}}, once), "");
   const auto twice =
       factorize({{"rank", 64}, {"solver", "svd"}, {"fact_led_unit", true}, {"allow_full", true}}, once).model;
   EXPECT_EQ(map_of(*twice, "layers.0.mixer.qkv.a").type(), "low_rank");
@@ -182,7 +184,7 @@ TEST(Greenformers, FactorizesFactorsAgainWhereAsked) {
 }
 
 TEST(Greenformers, EmbeddingAndHeadAreOptions) {
-  auto model = small(/*tie=*/false);
+  auto model = wide_decoder(/*tie=*/false);
   const Json full = {{"rank", 4096}, {"solver", "svd"}, {"allow_full", true}};
   auto both = full;
   both["factor_embeddings"] = both["factor_head"] = true;
@@ -192,7 +194,7 @@ TEST(Greenformers, EmbeddingAndHeadAreOptions) {
   EXPECT_EQ(map_of(*made, "head").type(), "low_rank");
   EXPECT_LT(distance(*model, *made), 1e-4);
   // A shared matrix stays, until it is no longer shared.
-  auto tied = small();
+  auto tied = wide_decoder();
   const auto report = factorize(both, tied).report;
   EXPECT_NE(row_of(report, "embed")["skipped"].get<std::string>().find("untie"), std::string::npos);
   auto untied = apply("untie", Json::object(), tied).model;
@@ -201,9 +203,9 @@ TEST(Greenformers, EmbeddingAndHeadAreOptions) {
 }
 
 TEST(Greenformers, RefusesMapsThatAreCompressedInAnotherWay) {
-  auto model = small();
+  auto model = wide_decoder();
   for (const std::string method : {"llm_int8", "magnitude"}) {
-    const auto reason = why_refused({{"rank", 4}}, apply(method, Json::object(), model).model);
+    const auto reason = factorize_refusal({{"rank", 4}}, apply(method, Json::object(), model).model);
     EXPECT_NE(reason.find("to_dense"), std::string::npos) << reason;
   }
 }

@@ -4,7 +4,7 @@
 namespace formwork {
 namespace {
 
-std::shared_ptr<Model> decoder(int64_t layers = 6, const std::string& wiring = "pre") {
+std::shared_ptr<Model> deep_decoder(int64_t layers = 6, const std::string& wiring = "pre") {
   DecoderShape shape;
   shape.layers = layers, shape.wiring = wiring;
   shape.mixer["out_bias"] = true;
@@ -15,7 +15,7 @@ TransformResult drop(const Json& options, const std::shared_ptr<Model>& model,
                      const Calibration& data = calibration()) {
   return apply("llm_drop", options, model, data);
 }
-std::string why_refused(const Json& options, const std::shared_ptr<Model>& model) {
+std::string drop_refusal(const Json& options, const std::shared_ptr<Model>& model) {
   return refusal("llm_drop", options, model);
 }
 
@@ -43,14 +43,14 @@ double gap(const std::map<std::string, double>& a, const std::map<std::string, d
 }
 
 TEST(LlmDrop, NothingToDropIsTheSameModel) {
-  auto model = decoder();
+  auto model = deep_decoder();
   const auto result = drop({{"n", 0}}, model);
   EXPECT_TRUE(at::equal(logits(*model), logits(*result.model)));
   EXPECT_EQ(result.report["forward_passes"], 0);
 }
 
 TEST(LlmDrop, FindsTheSubBlocksThatDoNothing) {
-  auto model = decoder(8);
+  auto model = deep_decoder(8);
   for (const int64_t layer : {2, 5}) scale_output(*model, layer, 1e-3);
   const auto result = drop({{"target", "attn"}, {"n", 2}}, model);
   EXPECT_EQ(result.report["drop_attn"], Json({2, 5}));
@@ -65,7 +65,7 @@ TEST(LlmDrop, FindsTheSubBlocksThatDoNothing) {
 
 TEST(LlmDrop, DroppingAnythingIsZeroingItsOutput) {
   for (const std::string target : {"mlp", "all", "block"}) {
-    auto model = decoder(4);
+    auto model = deep_decoder(4);
     const auto result = drop({{"target", target}, {"n", 3}}, model);
     for (const auto& layer : result.report["drop_attn"]) scale_output(*model, layer.get<int64_t>(), 0);
     for (const auto& layer : result.report["drop_mlp"]) {
@@ -79,14 +79,14 @@ TEST(LlmDrop, DroppingAnythingIsZeroingItsOutput) {
 }
 
 TEST(LlmDrop, WhatAddsNothingScoresZeroAndGoesFirst) {
-  auto model = decoder();
+  auto model = deep_decoder();
   scale_output(*model, 3, 0);
   EXPECT_LT(std::abs(scores(*model, "attn", calibration()).at("layers.3.mixer")), 1e-6);
   EXPECT_EQ(drop({{"target", "all"}, {"n", 1}}, model).report["dropped"], Json({"layers.3.mixer"}));
 }
 
 TEST(LlmDrop, ScoresAreThoseOfStoredStreams) {
-  auto model = decoder(3);
+  auto model = deep_decoder(3);
   const at::NoGradGuard guard;
   for (const std::string target : {"all", "block"}) {
     const auto found = scores(*model, target, calibration());
@@ -117,7 +117,7 @@ TEST(LlmDrop, ScoresAreThoseOfStoredStreams) {
 }
 
 TEST(LlmDrop, BatchesAndPaddingDoNotChangeScores) {
-  auto model = decoder(3);
+  auto model = deep_decoder(3);
   const auto data = calibration(true, 2);
   Calibration single, whole;
   for (const auto& batch : data.batches)
@@ -137,7 +137,7 @@ TEST(LlmDrop, BatchesAndPaddingDoNotChangeScores) {
 }
 
 TEST(LlmDrop, TheAblationComparesASubBlockWithItsOwnInput) {
-  auto model = decoder(3);
+  auto model = deep_decoder(3);
   const auto data = calibration(false, 1);
   const auto found = scores(*model, "attn", data, /*residual=*/false);
   auto board = model->make_board();
@@ -150,7 +150,7 @@ TEST(LlmDrop, TheAblationComparesASubBlockWithItsOwnInput) {
 }
 
 TEST(LlmDrop, ConsecutiveRunsAreScoredAsOne) {
-  auto model = decoder(5);
+  auto model = deep_decoder(5);
   EXPECT_EQ(drop({{"target", "block"}, {"n", 1}}, model).report["dropped"],
             drop({{"target", "block"}, {"n", 1}, {"selection", "consecutive"}}, model).report["dropped"]);
   // The run with the highest cosine between the streams before its first and after its last block.
@@ -179,14 +179,14 @@ TEST(LlmDrop, ConsecutiveRunsAreScoredAsOne) {
   EXPECT_EQ(drop(run, model, calibration(false)).report["drop_attn"], Json({best, best + 1}));
   auto broken = run;
   broken["protect"] = {1, 3};
-  EXPECT_NE(why_refused(broken, model).find("no run of 2"), std::string::npos);
+  EXPECT_NE(drop_refusal(broken, model).find("no run of 2"), std::string::npos);
   broken["protect"] = {static_cast<double>(best)};
   const auto report = drop(broken, model, calibration(false)).report;
   for (const auto& layer : report["drop_attn"]) EXPECT_NE(layer, best);
 }
 
 TEST(LlmDrop, IterativeScoresAgainAfterEachRound) {
-  auto model = decoder(4);
+  auto model = deep_decoder(4);
   const auto result = drop({{"target", "all"}, {"n", 3}, {"schedule", "iterative"}}, model);
   EXPECT_EQ(result.report["rounds"], 3);
   EXPECT_EQ(result.report["forward_passes"], 3 * 2);
@@ -206,7 +206,7 @@ TEST(LlmDrop, IterativeScoresAgainAfterEachRound) {
 }
 
 TEST(LlmDrop, StateIsHeldByTheAttentionsThatAreLeft) {
-  auto model = decoder(6);
+  auto model = deep_decoder(6);
   const at::NoGradGuard guard;
   const auto ids = at::arange(24, at::kLong).view({2, 12});
   const auto decoded = [&](Model& of, int64_t& bytes) {
@@ -228,7 +228,7 @@ TEST(LlmDrop, StateIsHeldByTheAttentionsThatAreLeft) {
 }
 
 TEST(LlmDrop, ProtectedLayersStay) {
-  auto model = decoder(4);
+  auto model = deep_decoder(4);
   for (const int64_t layer : {0, 3}) scale_output(*model, layer, 0);
   const auto report = drop({{"target", "attn"}, {"n", 1}, {"protect", {0, 3}}}, model).report;
   EXPECT_TRUE(report["drop_attn"] == Json({1}) || report["drop_attn"] == Json({2}));
@@ -269,8 +269,8 @@ TEST(LlmDrop, CrossAttentionIsATargetOfItsOwn) {
 }
 
 TEST(LlmDrop, ParallelBlocksGoWhole) {
-  auto model = decoder(4, "parallel");
-  EXPECT_NE(why_refused({{"target", "attn"}, {"n", 1}}, model).find("parallel block"), std::string::npos);
+  auto model = deep_decoder(4, "parallel");
+  EXPECT_NE(drop_refusal({{"target", "attn"}, {"n", 1}}, model).find("parallel block"), std::string::npos);
   const auto result = drop({{"target", "block"}, {"n", 1}}, model);
   EXPECT_EQ(result.model->segments().size(), 3u);
   EXPECT_EQ(result.report["drop_attn"], result.report["drop_mlp"]);
@@ -286,7 +286,7 @@ TEST(LlmDrop, QuantizedModelsAreDroppedAsTheyAre) {
 }
 
 TEST(LlmDrop, RecoveryLeavesUpdatesToTrain) {
-  auto model = decoder(4);
+  auto model = deep_decoder(4);
   const auto dropped = drop({{"n", 2}}, model).model;
   const auto adapted = drop({{"n", 2}, {"recovery", "lora"}, {"lora_rank", 2}}, model).model;
   EXPECT_LT(distance(*dropped, *adapted), 1e-12);
@@ -303,7 +303,7 @@ TEST(LlmDrop, SpearmanIsTheCorrelationOfRanks) {
 }
 
 TEST(LlmDrop, ScoresAreComparedAlongARunAndAcrossData) {
-  auto early = decoder(5), late = decoder(5);
+  auto early = deep_decoder(5), late = deep_decoder(5);
   for (const int64_t layer : {1, 2}) scale_output(*late, layer, 0.01);
   const auto run = score_agreement({early, late}, {calibration()}, "attn");
   EXPECT_EQ(run["units"].size(), 5u);
@@ -315,34 +315,35 @@ TEST(LlmDrop, ScoresAreComparedAlongARunAndAcrossData) {
   EXPECT_EQ(run["spearman"][0][1], spearman(first, second));
   const auto sets = score_agreement({early}, {calibration(true, 1), calibration(true, 4)}, "attn");
   EXPECT_EQ(sets["scores"].size(), 2u);
-  EXPECT_THROW(score_agreement({early, decoder(4)}, {calibration()}, "attn"), Error);
+  EXPECT_THROW(score_agreement({early, deep_decoder(4)}, {calibration()}, "attn"), Error);
 }
 
 TEST(LlmDrop, AStreamThatIsNotFiniteHasNoScore) {
-  auto model = decoder(4);
+  auto model = deep_decoder(4);
   scale_output(*model, 2, NAN);
-  EXPECT_NE(why_refused({{"n", 1}}, model).find("the score of 'layers.2.mixer' is not finite"),
+  EXPECT_NE(drop_refusal({{"n", 1}}, model).find("the score of 'layers.2.mixer' is not finite"),
             std::string::npos);
 }
 
 TEST(LlmDrop, RefusesAndWarns) {
-  auto model = decoder(4);
-  EXPECT_NE(why_refused({{"target", "attn"}, {"n", 4}}, model).find("cannot drop 4 of 4"), std::string::npos);
-  EXPECT_NE(why_refused({{"target", "attn"}, {"n", 4}}, model).find("from 0 to 3"), std::string::npos);
-  EXPECT_NE(why_refused({{"target", "cross"}, {"n", 1}}, model).find("no unit of target 'cross'"),
+  auto model = deep_decoder(4);
+  EXPECT_NE(drop_refusal({{"target", "attn"}, {"n", 4}}, model).find("cannot drop 4 of 4"),
+            std::string::npos);
+  EXPECT_NE(drop_refusal({{"target", "attn"}, {"n", 4}}, model).find("from 0 to 3"), std::string::npos);
+  EXPECT_NE(drop_refusal({{"target", "cross"}, {"n", 1}}, model).find("no unit of target 'cross'"),
             std::string::npos);
   for (const double layer : {9.0, 0.5, -1.0})
-    EXPECT_NE(why_refused({{"n", 1}, {"protect", {layer}}}, model).find("is in layers 0, 1, 2, 3"),
+    EXPECT_NE(drop_refusal({{"n", 1}, {"protect", {layer}}}, model).find("is in layers 0, 1, 2, 3"),
               std::string::npos)
         << layer;
-  EXPECT_NE(why_refused({{"target", "attention"}}, model).find("attn"), std::string::npos);
-  EXPECT_NE(why_refused({{"n", 2}, {"selection", "consecutive"}}, model).find("drops blocks"),
+  EXPECT_NE(drop_refusal({{"target", "attention"}}, model).find("attn"), std::string::npos);
+  EXPECT_NE(drop_refusal({{"n", 2}, {"selection", "consecutive"}}, model).find("drops blocks"),
             std::string::npos);
-  EXPECT_NE(why_refused({{"target", "block"}, {"residual_in_score", false}}, model), "");
-  EXPECT_NE(why_refused({{"n", 1}}, decoder(4, "post")).find("post-norm"), std::string::npos);
-  EXPECT_EQ(why_refused({{"n", 1}}, decoder(4, "sandwich")), "");
+  EXPECT_NE(drop_refusal({{"target", "block"}, {"residual_in_score", false}}, model), "");
+  EXPECT_NE(drop_refusal({{"n", 1}}, deep_decoder(4, "post")).find("post-norm"), std::string::npos);
+  EXPECT_EQ(drop_refusal({{"n", 1}}, deep_decoder(4, "sandwich")), "");
   const auto sliced = apply("slicegpt", {{"sparsity", 0.25}}, model).model;
-  EXPECT_NE(why_refused({{"n", 1}}, sliced).find("drop first, then slice"), std::string::npos);
+  EXPECT_NE(drop_refusal({{"n", 1}}, sliced).find("drop first, then slice"), std::string::npos);
   EXPECT_EQ(refusal("slicegpt", Json::object(), drop({{"n", 1}}, model).model), "");
   Calibration one;
   one.batches.push_back({{"input_ids", at::arange(12, at::kLong).view({1, 12})}});

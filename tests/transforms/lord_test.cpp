@@ -6,7 +6,7 @@ namespace formwork {
 namespace {
 
 // Two blocks, D = 64, 2,048 tokens, biases in attention and none in the MLP.
-std::shared_ptr<Model> decoder() {
+std::shared_ptr<Model> lord_decoder() {
   DecoderShape shape;
   shape.width = 64;
   shape.mixer = {{"type", "attention"}, {"heads", 4}, {"kv_heads", 1}, {"bias", true}};
@@ -14,14 +14,15 @@ std::shared_ptr<Model> decoder() {
   return make_decoder(shape);
 }
 
-Calibration tokens(int64_t batches = 8) { return calibration(/*padded=*/true, batches, 64); }
+Calibration lord_rows(int64_t batches = 8) { return calibration(/*padded=*/true, batches, 64); }
 
-TransformResult lord(Json options, const std::shared_ptr<Model>& model, const Calibration& data = tokens()) {
+TransformResult split_by_lord(Json options, const std::shared_ptr<Model>& model,
+                              const Calibration& data = lord_rows()) {
   if (!options.contains("allocation")) options["allocation"] = "uniform";
   return apply("lord", options, model, data);
 }
-std::string why_refused(Json options, const std::shared_ptr<Model>& model,
-                        const Calibration& data = tokens()) {
+std::string lord_refusal(Json options, const std::shared_ptr<Model>& model,
+                         const Calibration& data = lord_rows()) {
   if (!options.contains("allocation")) options["allocation"] = "uniform";
   return refusal("lord", options, model, data);
 }
@@ -36,7 +37,7 @@ std::vector<std::string> block_paths(const Model& model) {
 std::map<std::string, Tensor> map_inputs(Model& model) {
   std::map<std::string, Tensor> inputs;
   for (const auto& path : block_paths(model))
-    inputs[path] = rows_at(model, tokens(), map_of(model, path).input_tap());
+    inputs[path] = rows_at(model, lord_rows(), map_of(model, path).input_tap());
   return inputs;
 }
 
@@ -55,19 +56,19 @@ Replay replay(Model& dense, Model& made, const std::string& path, const Tensor& 
 }
 
 TEST(Lord, FullRankKeepsTheFunction) {
-  auto model = decoder();
+  auto model = lord_decoder();
   for (const auto& basis : output_bases())
     for (const std::string order : {"one_shot", "sequential"}) {
       const Json options = {{"rank", 4096}, {"allow_full", true}, {"basis", basis}, {"order", order}};
-      EXPECT_LT(distance(*model, *lord(options, model, tokens(2)).model), 1e-8) << basis << order;
+      EXPECT_LT(distance(*model, *split_by_lord(options, model, lord_rows(2)).model), 1e-8) << basis << order;
     }
 }
 
 TEST(Lord, TheErrorOfEachMapIsTheSumOfTheDiscardedEigenvalues) {
-  auto model = decoder();
+  auto model = lord_decoder();
   const auto inputs = map_inputs(*model);
   for (const auto& basis : output_bases()) {
-    const auto result = lord({{"ratio", 0.4}, {"basis", basis}}, model);
+    const auto result = split_by_lord({{"ratio", 0.4}, {"basis", basis}}, model);
     for (const auto& path : block_paths(*model)) {
       const double predicted = row_of(result.report, path)["predicted_error"];
       EXPECT_NEAR(replay(*model, *result.model, path, inputs.at(path)).error() / predicted, 1, 1e-4)
@@ -77,12 +78,12 @@ TEST(Lord, TheErrorOfEachMapIsTheSumOfTheDiscardedEigenvalues) {
 }
 
 TEST(Lord, OutputsAreMimickedBetterThanByTheWeightsAlone) {
-  auto model = decoder();
+  auto model = lord_decoder();
   const auto inputs = map_inputs(*model);
   for (const int64_t rank : {3, 24}) {
     const auto error = [&](const std::string& basis) {
       std::map<std::string, double> errors;
-      const auto result = lord({{"rank", rank}, {"basis", basis}}, model);
+      const auto result = split_by_lord({{"rank", rank}, {"basis", basis}}, model);
       for (const auto& path : block_paths(*model))
         errors[path] = replay(*model, *result.model, path, inputs.at(path)).error();
       return errors;
@@ -99,10 +100,10 @@ TEST(Lord, OutputsAreMimickedBetterThanByTheWeightsAlone) {
 }
 
 TEST(Lord, KeepsTheMeanAndAddsABiasOnlyWhereItIsCentred) {
-  auto model = decoder();
+  auto model = lord_decoder();
   const auto inputs = map_inputs(*model);
-  const auto centred = lord({{"ratio", 0.4}}, model).model;
-  const auto uncentred = lord({{"ratio", 0.4}, {"basis", "afm_uncentred"}}, model).model;
+  const auto centred = split_by_lord({{"ratio", 0.4}}, model).model;
+  const auto uncentred = split_by_lord({{"ratio", 0.4}, {"basis", "afm_uncentred"}}, model).model;
   for (const auto& path : block_paths(*model)) {
     const auto both = replay(*model, *centred, path, inputs.at(path));
     EXPECT_LT(largest(both.dense.mean(0) - both.made.mean(0)), 1e-5) << path;
@@ -112,10 +113,10 @@ TEST(Lord, KeepsTheMeanAndAddsABiasOnlyWhereItIsCentred) {
 }
 
 TEST(Lord, StreamedCovarianceIsThatOfTwoPasses) {
-  auto model = decoder();
+  auto model = lord_decoder();
   auto& map = map_of(*model, "layers.1.mixer.qkv");
-  const auto y = rows_at(*model, tokens(), map.output_tap());
-  const auto moments = collect_moments(*model, tokens(), {map.output_tap()}, true).at(map.output_tap());
+  const auto y = rows_at(*model, lord_rows(), map.output_tap());
+  const auto moments = collect_moments(*model, lord_rows(), {map.output_tap()}, true).at(map.output_tap());
   EXPECT_EQ(moments.count, y.size(0));
   const auto mean = moments.sum / static_cast<double>(moments.count);
   const auto streamed = moments.outer / static_cast<double>(moments.count) - at::outer(mean, mean);
@@ -125,10 +126,10 @@ TEST(Lord, StreamedCovarianceIsThatOfTwoPasses) {
 }
 
 TEST(Lord, FactorsAreTheLeadingEigenvectors) {
-  auto model = decoder();
-  const auto made = lord({{"rank", 5}}, model).model;
+  auto model = lord_decoder();
+  const auto made = split_by_lord({{"rank", 5}}, model).model;
   const std::string path = "layers.0.channel.gate_up";
-  const auto y = rows_at(*model, tokens(), map_of(*model, path).output_tap());
+  const auto y = rows_at(*model, lord_rows(), map_of(*model, path).output_tap());
   const auto centred = y - y.mean(0);
   const auto vectors = std::get<0>(at::linalg_svd(centred.t(), false)).narrow(1, 0, 5);
   const auto projector = vectors.matmul(vectors.t());
@@ -138,8 +139,8 @@ TEST(Lord, FactorsAreTheLeadingEigenvectors) {
 }
 
 TEST(Lord, UniformRanksKeepTheShareOfEachMap) {
-  auto model = decoder();
-  const auto report = lord({{"ratio", 0.2}}, model).report;
+  auto model = lord_decoder();
+  const auto report = split_by_lord({{"ratio", 0.2}}, model).report;
   for (const auto& path : block_paths(*model)) {
     const auto& map = map_of(*model, path);
     const auto row = row_of(report, path);
@@ -148,29 +149,30 @@ TEST(Lord, UniformRanksKeepTheShareOfEachMap) {
     EXPECT_EQ(row["parameters"], rank * (map.in() + map.out()));
     EXPECT_NEAR(row["rank_reduction"], 1 - static_cast<double>(rank) / std::min(map.in(), map.out()), 1e-12);
   }
-  EXPECT_EQ(row_of(lord({{"ratio", 0.2}, {"align", 8}}, model).report, "layers.0.mixer.out")["rank"], 24);
+  EXPECT_EQ(row_of(split_by_lord({{"ratio", 0.2}, {"align", 8}}, model).report, "layers.0.mixer.out")["rank"],
+            24);
 }
 
 TEST(Lord, RanksAndTypesCanBeGiven) {
-  auto model = decoder();
-  const auto made = lord({{"ranks", {{"qkv", 9}, {"down", 11}}}}, model);
+  auto model = lord_decoder();
+  const auto made = split_by_lord({{"ranks", {{"qkv", 9}, {"down", 11}}}}, model);
   EXPECT_EQ(row_of(made.report, "layers.1.mixer.qkv")["rank"], 9);
   EXPECT_EQ(row_of(made.report, "layers.0.channel.down")["rank"], 11);
   EXPECT_EQ(map_of(*made.model, "layers.0.mixer.out").type(), "dense");
-  const auto only = lord({{"types", {"down"}}}, model).model;
+  const auto only = split_by_lord({{"types", {"down"}}}, model).model;
   for (const auto& path : block_paths(*model))
     EXPECT_EQ(map_of(*only, path).type() == "low_rank", path.ends_with("down")) << path;
   for (const Json& options : {Json{{"ranks", {{"quey", 3}}}}, Json{{"types", {"quey"}}}})
-    EXPECT_NE(why_refused(options, model).find("down, gate_up, out, qkv"), std::string::npos);
-  EXPECT_NE(why_refused({{"ranks", {{"qkv", 0}}}}, model), "");
+    EXPECT_NE(lord_refusal(options, model).find("down, gate_up, out, qkv"), std::string::npos);
+  EXPECT_NE(lord_refusal({{"ranks", {{"qkv", 0}}}}, model), "");
 }
 
 TEST(Lord, FusedMapsCanBeSplitFirst) {
-  auto model = decoder();
-  const auto full = lord({{"rank", 4096}, {"allow_full", true}, {"split_fused", true}}, model).model;
+  auto model = lord_decoder();
+  const auto full = split_by_lord({{"rank", 4096}, {"allow_full", true}, {"split_fused", true}}, model).model;
   EXPECT_LT(distance(*model, *full), 1e-8);
   EXPECT_EQ(map_of(*full, "layers.0.mixer.qkv").type(), "stacked");
-  const auto made = lord({{"ratio", 0.3}, {"split_fused", true}}, model);
+  const auto made = split_by_lord({{"ratio", 0.3}, {"split_fused", true}}, model);
   EXPECT_EQ(row_of(made.report, "layers.0.mixer.qkv.1")["type"], "key");
   EXPECT_EQ(row_of(made.report, "layers.0.channel.gate_up.0")["type"], "gate");
   EXPECT_LT(made.model->parameter_count(), model->parameter_count());
@@ -178,13 +180,13 @@ TEST(Lord, FusedMapsCanBeSplitFirst) {
 }
 
 TEST(Lord, SequentialReadsWhatTheMapsBeforeGive) {
-  auto model = decoder();
-  const auto made = lord({{"ratio", 0.4}, {"order", "sequential"}}, model);
+  auto model = lord_decoder();
+  const auto made = split_by_lord({{"ratio", 0.4}, {"order", "sequential"}}, model);
   EXPECT_EQ(made.model->spec().history.size(), 1u);
   // Its prediction for the last map is the error on the inputs that this map has in the new model.
   const std::string path = "layers.1.channel.down";
   auto before = made.model;
-  const auto x = rows_at(*before, tokens(), map_of(*before, path).input_tap());
+  const auto x = rows_at(*before, lord_rows(), map_of(*before, path).input_tap());
   const at::NoGradGuard guard;
   Context ctx;
   const auto difference = map_of(*model, path).forward(ctx, x) - map_of(*before, path).forward(ctx, x);
@@ -206,8 +208,8 @@ TEST(Lord, GreedyStepsAreTheCheapestForWhatTheySave) {
 }
 
 TEST(Lord, ScanMeasuresEachTypeAloneAndMeetsTheTarget) {
-  auto model = decoder();
-  const auto made = lord({{"ratio", 0.25}, {"allocation", "scan"}, {"scan", {0.8, 0.6}}}, model);
+  auto model = lord_decoder();
+  const auto made = split_by_lord({{"ratio", 0.25}, {"allocation", "scan"}, {"scan", {0.8, 0.6}}}, model);
   EXPECT_EQ(made.report["scan"].size(), 4u * 2u);
   int64_t before = 0, after = 0;
   for (const auto* map : block_maps(*model)) {
@@ -217,16 +219,16 @@ TEST(Lord, ScanMeasuresEachTypeAloneAndMeetsTheTarget) {
   }
   EXPECT_LE(after, 0.75 * before);
   // The perplexity of one point, measured again on the rows that were held back.
-  auto seen = tokens();
+  auto seen = lord_rows();
   Calibration held;
   held.batches.assign(seen.batches.end() - 2, seen.batches.end());
   seen.batches.resize(6);
-  const auto alone = lord({{"ratio", 0.4}, {"types", {"out"}}}, model, seen).model;
+  const auto alone = split_by_lord({{"ratio", 0.4}, {"types", {"out"}}}, model, seen).model;
   for (const auto& point : made.report["scan"])
     if (point["type"] == "out" && point["share"] == 0.6)
       EXPECT_NEAR(point["perplexity"], std::exp(log_perplexity(*alone, held)), 1e-9);
   EXPECT_NEAR(made.report["dense_perplexity"], std::exp(log_perplexity(*model, held)), 1e-12);
-  EXPECT_NE(why_refused({{"scan", {0.5, 0.7}}}, model).find("descend"), std::string::npos);
+  EXPECT_NE(lord_refusal({{"scan", {0.5, 0.7}}}, model).find("descend"), std::string::npos);
 }
 
 TEST(Lord, AnEncoderIsFactorizedWithoutAScan) {
@@ -234,12 +236,12 @@ TEST(Lord, AnEncoderIsFactorizedWithoutAScan) {
                       {"channel", {{"type", "mlp"}, {"hidden", 48}}}};
   const Json spec = {{"type", "encoder"}, {"vocab", 29}, {"width", 32}, {"layers", Json::array({layer})}};
   auto encoder = noisy({{"formwork", 1}, {"model", spec}}, at::kDouble);
-  EXPECT_NE(why_refused({{"allocation", "scan"}}, encoder).find("allocation 'uniform'"), std::string::npos);
-  EXPECT_LT(lord({{"ratio", 0.3}}, encoder).model->parameter_count(), encoder->parameter_count());
+  EXPECT_NE(lord_refusal({{"allocation", "scan"}}, encoder).find("allocation 'uniform'"), std::string::npos);
+  EXPECT_LT(split_by_lord({{"ratio", 0.3}}, encoder).model->parameter_count(), encoder->parameter_count());
 }
 
 TEST(Lord, PerplexityIsThatOfTheNextRealToken) {
-  auto model = decoder();
+  auto model = lord_decoder();
   const auto data = calibration(true, 1, 6);
   const auto& batch = data.batches[0];
   double sum = 0;
@@ -259,7 +261,7 @@ TEST(Lord, FactorsAreQuantizedAndAdaptedLikeOtherMaps) {
   DecoderShape shape;
   shape.width = 64, shape.dtype = at::kFloat;
   auto model = make_decoder(shape);
-  const auto made = lord({{"rank", 16}}, model).model;
+  const auto made = split_by_lord({{"rank", 16}}, model).model;
   const auto small = apply("int4_rtn", {{"group", 16}}, made).model;
   EXPECT_EQ(map_of(*small, "layers.0.mixer.qkv.a").type(), "int4");
   EXPECT_LT(small->bytes(), made->bytes());
@@ -291,36 +293,37 @@ Calibration one_token() {
 }
 
 TEST(Lord, RefusesAndWarns) {
-  auto model = decoder();
-  EXPECT_TRUE(row_of(lord({{"ranks", {{"qkv", 4096}, {"down", 4}}}}, model).report, "layers.0.mixer.qkv")
-                  .contains("skipped"));
-  EXPECT_NE(why_refused({{"rank", 4096}, {"strict", true}}, model).find("saves nothing"), std::string::npos);
-  EXPECT_NE(
-      why_refused({{"rank", 4096}}, model).find("no map is factorized (layers.1.channel.down: no rank below"),
-      std::string::npos);
-  EXPECT_NE(why_refused({{"rank", 4096}, {"strict", true}}, model).find("rank 4096 of"), std::string::npos);
-  EXPECT_NE(why_refused({{"rank", 8}}, model, one_token()).find("too few calibration tokens"),
+  auto model = lord_decoder();
+  EXPECT_TRUE(
+      row_of(split_by_lord({{"ranks", {{"qkv", 4096}, {"down", 4}}}}, model).report, "layers.0.mixer.qkv")
+          .contains("skipped"));
+  EXPECT_NE(lord_refusal({{"rank", 4096}, {"strict", true}}, model).find("saves nothing"), std::string::npos);
+  EXPECT_NE(lord_refusal({{"rank", 4096}}, model)
+                .find("no map is factorized (layers.1.channel.down: no rank below"),
             std::string::npos);
-  EXPECT_NE(why_refused({{"ranks", 5}}, model).find("found 5"), std::string::npos);
+  EXPECT_NE(lord_refusal({{"rank", 4096}, {"strict", true}}, model).find("rank 4096 of"), std::string::npos);
+  EXPECT_NE(lord_refusal({{"rank", 8}}, model, one_token()).find("too few calibration tokens"),
+            std::string::npos);
+  EXPECT_NE(lord_refusal({{"ranks", 5}}, model).find("found 5"), std::string::npos);
   // 4 rows of 6 tokens, 5 of them padding: 19 tokens.
-  const auto few = lord({{"rank", 25}}, model, calibration(true, 1, 6));
+  const auto few = split_by_lord({{"rank", 25}}, model, calibration(true, 1, 6));
   EXPECT_EQ(row_of(few.report, "layers.0.channel.down")["rank"], 18);
   EXPECT_NE(few.report["warnings"][0].get<std::string>().find("19 calibration tokens"), std::string::npos);
   const auto quantized = apply("llm_int8", Json::object(), make_decoder({.dtype = at::kFloat})).model;
-  EXPECT_NE(why_refused({{"ratio", 0.3}}, quantized).find("to_dense"), std::string::npos);
-  const auto whole = lord({{"ratio", 0.3}}, model);
+  EXPECT_NE(lord_refusal({{"ratio", 0.3}}, quantized).find("to_dense"), std::string::npos);
+  const auto whole = split_by_lord({{"ratio", 0.3}}, model);
   EXPECT_EQ(map_of(*whole.model, "embed").type(), "dense");  // the tied head too
   EXPECT_TRUE(row_of(whole.report, "embed").contains("skipped"));
   const auto untied = apply("untie", Json::object(), model).model;
-  EXPECT_EQ(map_of(*lord({{"types", {"head"}}}, untied).model, "head").type(), "low_rank");
-  EXPECT_NE(why_refused({{"types", {"head"}}}, model).find("unknown type 'head'"), std::string::npos);
+  EXPECT_EQ(map_of(*split_by_lord({{"types", {"head"}}}, untied).model, "head").type(), "low_rank");
+  EXPECT_NE(lord_refusal({{"types", {"head"}}}, model).find("unknown type 'head'"), std::string::npos);
   {
     const at::NoGradGuard guard;
     model->inventory().by_name.at("embed.weight")->value[7].fill_(std::nan(""));
   }
-  auto data = tokens(3);
+  auto data = lord_rows(3);
   for (size_t i = 0; i < 3; ++i) data.batches[i]["input_ids"].fill_(i == 2 ? 7 : 3);
-  const auto reason = why_refused({{"ratio", 0.3}}, model, data);
+  const auto reason = lord_refusal({{"ratio", 0.3}}, model, data);
   EXPECT_NE(reason.find("'layers.0.mixer.qkv.out' is not finite on batch 2"), std::string::npos) << reason;
 }
 

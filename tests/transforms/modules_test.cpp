@@ -29,7 +29,7 @@ Tensor value(const Model& model, const std::string& name) {
   return model.inventory().by_name.at(name)->value;
 }
 
-Calibration calibration() {
+Calibration module_rows() {
   Calibration data;
   at::manual_seed(12);
   auto mask = at::ones({4, 12}, at::kLong);
@@ -38,12 +38,12 @@ Calibration calibration() {
   return data;
 }
 
-Record tokens() { return {{"input_ids", at::arange(24, at::kLong).view({2, 12})}}; }
+Record module_tokens() { return {{"input_ids", at::arange(24, at::kLong).view({2, 12})}}; }
 
-Tensor logits(Model& model) {
+Tensor module_logits(Model& model) {
   const at::NoGradGuard guard;
   auto ctx = model.make_context();
-  return model.forward(ctx, tokens())["logits"];
+  return model.forward(ctx, module_tokens())["logits"];
 }
 
 // What reaches a tap in a pass over `tokens`.
@@ -53,14 +53,15 @@ Tensor at_tap(Model& model, const std::string& name) {
   Tensor seen;
   board.read(name, [&](const TapEvent&, const Tensor& x) { seen = x; });
   auto ctx = model.make_context(&board);
-  model.forward(ctx, tokens());
+  model.forward(ctx, module_tokens());
   return seen;
 }
 
 double gap(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
 
-TransformResult apply(const std::string& name, const Json& options, const std::shared_ptr<Model>& model) {
-  return Registry<Transform>::make({name, options})->apply(model, calibration());
+TransformResult apply_to_modules(const std::string& name, const Json& options,
+                                 const std::shared_ptr<Model>& model) {
+  return Registry<Transform>::make({name, options})->apply(model, module_rows());
 }
 
 // The modules of a pool that nothing in the data took.
@@ -72,8 +73,8 @@ Tensor unused(const TransformResult& result, const std::string& axis) {
 
 // Removes the modules that neither the calibration's tokens nor `tokens` take.
 TransformResult prune_unused(const std::shared_ptr<Model>& model, const std::string& gate_base) {
-  auto data = calibration();
-  data.batches.push_back(tokens());
+  auto data = module_rows();
+  data.batches.push_back(module_tokens());
   const Json options = {{"threshold", 1e-9}, {"gate_base", gate_base}};
   return Registry<Transform>::make({"prune_modules", options})->apply(model, data);
 }
@@ -92,7 +93,7 @@ TEST(ModuleUse, CountsChoicesOfRealTokens) {
   auto model = make();
   const auto pools = module_pools(*model, "*", "test");
   ASSERT_EQ(pools.size(), 2u);
-  const auto uses = module_use(*model, pools, calibration());
+  const auto uses = module_use(*model, pools, module_rows());
   for (const auto& use : uses) {
     EXPECT_EQ(use.tokens, 41);
     EXPECT_EQ(use.active, 2);
@@ -114,14 +115,15 @@ TEST(PruneModules, NeverChosenModulesGoWithoutATraceWhenTheirRowsAreKept) {
     EXPECT_TRUE(gone[1].item<bool>() && gone[4].item<bool>()) << axis;
     EXPECT_EQ(result.model->inventory().axes.at(axis).size, 6 - gone.sum().item<int64_t>());
   }
-  EXPECT_LT(gap(logits(*result.model), logits(*model)), 1e-12);
+  EXPECT_LT(gap(module_logits(*result.model), module_logits(*model)), 1e-12);
 }
 
 TEST(PruneModules, RowsOfEarlierPruningStay) {
   auto model = make();
   const Json first = {{"keep", 4}, {"gate_base", "kept"}, {"axes", "*.experts"}};
   const Json second = {{"keep", 3}, {"gate_base", "kept"}, {"axes", "*.experts"}};
-  const auto once = apply("prune_modules", first, model), twice = apply("prune_modules", second, once.model);
+  const auto once = apply_to_modules("prune_modules", first, model),
+             twice = apply_to_modules("prune_modules", second, once.model);
   const auto before = value(*once.model, "layers.0.channel.router_removed.weight");
   const auto after = value(*twice.model, "layers.0.channel.router_removed.weight");
   EXPECT_EQ(after.size(0), 3);
@@ -150,17 +152,17 @@ TEST(PruneModules, WithoutTheirRowsEveryGateGrowsByTheirShare) {
   EXPECT_GT(removed.min().item<double>(), 0);
   EXPECT_LT(gap(after, before.index_select(-1, kept) / (1 - removed)), 1e-12);
   EXPECT_FALSE(result.model->inventory().by_name.count("layers.0.mixer.router_removed.weight"));
-  EXPECT_GT(gap(logits(*result.model), logits(*model)), 0);
+  EXPECT_GT(gap(module_logits(*result.model), module_logits(*model)), 0);
   for (const auto& pool : result.report["pools"]) EXPECT_GT(pool["probability_removed"].get<double>(), 0);
 }
 
 TEST(PruneModules, KeepsTheMostUsed) {
   auto model = make();
   const auto pools = module_pools(*model, "*.experts", "test");
-  const auto chosen = module_use(*model, pools, calibration())[0].chosen;
+  const auto chosen = module_use(*model, pools, module_rows())[0].chosen;
   const auto kept = std::get<0>(std::get<1>(chosen.topk(3)).sort());
   const auto router = value(*model, "layers.0.channel.router.weight");
-  const auto result = apply("prune_modules", {{"keep", 3}, {"axes", "*.experts"}}, model);
+  const auto result = apply_to_modules("prune_modules", {{"keep", 3}, {"axes", "*.experts"}}, model);
   EXPECT_TRUE(
       at::equal(value(*result.model, "layers.0.channel.router.weight"), router.index_select(0, kept)));
   EXPECT_TRUE(at::equal(value(*result.model, "layers.0.channel.down.weight"),
@@ -170,15 +172,15 @@ TEST(PruneModules, KeepsTheMostUsed) {
 
 TEST(PruneModules, RefusesToGoBelowWhatATokenTakes) {
   auto model = make();
-  EXPECT_THROW(apply("prune_modules", {{"keep", 1}}, model), Error);
-  EXPECT_THROW(apply("prune_modules", {{"keep", 7}}, model), Error);
-  EXPECT_THROW(apply("prune_modules", {{"threshold", 0}}, model), Error);  // nothing to remove
-  EXPECT_THROW(apply("prune_modules", {{"threshold", 1e6}}, model), Error);
+  EXPECT_THROW(apply_to_modules("prune_modules", {{"keep", 1}}, model), Error);
+  EXPECT_THROW(apply_to_modules("prune_modules", {{"keep", 7}}, model), Error);
+  EXPECT_THROW(apply_to_modules("prune_modules", {{"threshold", 0}}, model), Error);  // nothing to remove
+  EXPECT_THROW(apply_to_modules("prune_modules", {{"threshold", 1e6}}, model), Error);
 }
 
 TEST(GrowModules, NewModulesBehindAMaskChangeNothing) {
   auto model = make();
-  const auto result = apply("grow_modules", {{"count", 2}, {"seed", 5}}, model);
+  const auto result = apply_to_modules("grow_modules", {{"count", 2}, {"seed", 5}}, model);
   for (const char* axis : {kExperts, kModules}) EXPECT_EQ(result.model->inventory().axes.at(axis).size, 8);
   const auto rows = value(*result.model, "layers.0.channel.router.weight");
   EXPECT_TRUE(at::equal(rows.narrow(0, 0, 6), value(*model, "layers.0.channel.router.weight")));
@@ -190,8 +192,8 @@ TEST(GrowModules, NewModulesBehindAMaskChangeNothing) {
   });
   const at::NoGradGuard guard;
   auto ctx = result.model->make_context(&board);
-  EXPECT_LT(gap(result.model->forward(ctx, tokens())["logits"], logits(*model)), 1e-12);
-  EXPECT_GT(gap(logits(*result.model), logits(*model)), 1e-6);
+  EXPECT_LT(gap(result.model->forward(ctx, module_tokens())["logits"], module_logits(*model)), 1e-12);
+  EXPECT_GT(gap(module_logits(*result.model), module_logits(*model)), 1e-6);
 }
 
 TEST(GrowModules, ThePenaltyIsTheMeanSquareOfTheNewRows) {
@@ -199,17 +201,17 @@ TEST(GrowModules, ThePenaltyIsTheMeanSquareOfTheNewRows) {
   const auto penalty = [](Model& of) -> std::optional<double> {
     auto ctx = of.make_context();
     ctx.mode.train = true;
-    of.forward(ctx, tokens());
+    of.forward(ctx, module_tokens());
     for (const auto& [name, term] : ctx.auxiliary)
       if (name == "layers.0.channel.grown") return term.item<double>();
     return std::nullopt;
   };
   EXPECT_FALSE(penalty(*model));
-  const auto grown = apply("grow_modules", {{"count", 2}, {"axes", "*.experts"}}, model).model;
+  const auto grown = apply_to_modules("grow_modules", {{"count", 2}, {"axes", "*.experts"}}, model).model;
   const auto rows = value(*grown, "layers.0.channel.router.weight");
   EXPECT_NEAR(*penalty(*grown), 0.5 * rows.narrow(0, 6, 2).square().mean().item<double>(), 1e-15);
   // Pruned afterwards, the new modules that stay are still the last ones.
-  const auto cut = apply("prune_modules", {{"keep", 5}, {"axes", "*.experts"}}, grown).model;
+  const auto cut = apply_to_modules("prune_modules", {{"keep", 5}, {"axes", "*.experts"}}, grown).model;
   const auto left = cut->spec().axes["layers.0.channel.grown"].get<int64_t>();
   EXPECT_LE(left, 2);
   const auto kept = value(*cut, "layers.0.channel.router.weight");

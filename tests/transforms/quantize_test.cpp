@@ -5,7 +5,7 @@
 namespace formwork {
 namespace {
 
-std::shared_ptr<Model> small() {
+std::shared_ptr<Model> biased_decoder() {
   return noisy(Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 29, "width": 32,
     "layers": {"repeat": 2, "pattern": [{"mixer": {"type": "attention", "heads": 4, "bias": true},
                                          "channel": {"type": "gated_mlp", "hidden": 64}}]},
@@ -21,7 +21,7 @@ std::vector<LinearMap*> block_int8(const Model& model) {
 }
 
 TEST(Compress, SavesFewerBytesAndLoadsTheSameBits) {
-  auto model = small();
+  auto model = biased_decoder();
   const std::vector<std::pair<std::string, Json>> methods = {
       {"llm_int8", Json::object()},       {"int4_rtn", {{"group", 32}}},   {"gptq", {{"group", 32}}},
       {"magnitude", {{"sparsity", 0.5}}}, {"wanda", {{"n", 2}, {"m", 4}}}, {"greenformers", {{"rank", 0.5}}}};
@@ -43,7 +43,7 @@ TEST(Compress, SavesFewerBytesAndLoadsTheSameBits) {
 }
 
 TEST(Gptq, IsNeverWorseThanRoundingToNearestAndMostlyBetter) {
-  auto model = small();
+  auto model = biased_decoder();
   for (const Json& options : {Json{{"group", 32}}, Json{{"group", 32}, {"act_order", true}},
                               Json{{"group", 32}, {"block", 12}, {"symmetric", true}}}) {
     const auto report = apply("gptq", options, model).report;
@@ -59,7 +59,7 @@ TEST(Gptq, IsNeverWorseThanRoundingToNearestAndMostlyBetter) {
 }
 
 TEST(Gptq, BlocksDoNotChangeTheResult) {
-  auto model = small();
+  auto model = biased_decoder();
   const auto a = apply("gptq", {{"group", 16}, {"block", 128}}, model).model;
   const auto b = apply("gptq", {{"group", 16}, {"block", 5}}, model).model;
   EXPECT_LT(distance(*a, *b), 1e-4);
@@ -164,7 +164,7 @@ TEST(Int4Rtn, CompressesTheWholeBaseDecoder) {
 }
 
 TEST(Prune, KeepsTheSharesAskedFor) {
-  auto model = small();
+  auto model = biased_decoder();
   auto pruned = apply("wanda", {{"sparsity", 0.25}}, model).model;
   auto pattern = apply("magnitude", {{"n", 1}, {"m", 4}}, model).model;
   int64_t seen = 0;
@@ -182,7 +182,7 @@ TEST(Prune, KeepsTheSharesAskedFor) {
 }
 
 TEST(LlmInt8, SkipsWhatItIsToldAndNamesBadWeights) {
-  auto model = small();
+  auto model = biased_decoder();
   const auto result = apply("llm_int8", {{"skip", Json::array({"*.down"})}}, model);
   for (auto* map : result.model->inventory().maps)
     EXPECT_EQ(map->type() == "int8",
@@ -200,10 +200,10 @@ TEST(LlmInt8, SkipsWhatItIsToldAndNamesBadWeights) {
 }
 
 TEST(LlmInt8, RefusesMapsThatAreCompressedAlready) {
-  const auto some = apply("int4_rtn", {{"group", 32}}, small()).model;
+  const auto some = apply("int4_rtn", {{"group", 32}}, biased_decoder()).model;
   EXPECT_NE(refusal("llm_int8", Json::object(), some).find("' is 'int4', expected a dense map"),
             std::string::npos);
-  const auto half = apply("llm_int8", {{"skip", Json::array({"*.down"})}}, small()).model;
+  const auto half = apply("llm_int8", {{"skip", Json::array({"*.down"})}}, biased_decoder()).model;
   EXPECT_NE(refusal("llm_int8", Json::object(), half).find("' is 'int8', expected a dense map"),
             std::string::npos);
   // What is left may follow once the others are named.
@@ -211,12 +211,13 @@ TEST(LlmInt8, RefusesMapsThatAreCompressedAlready) {
   const auto whole = apply("llm_int8", others, half).model;
   for (auto* map : whole->inventory().maps)
     EXPECT_EQ(map->type() == "int8", map->role() != Role::embed && map->role() != Role::head) << map->path();
-  EXPECT_NE(refusal("llm_int8", {{"threshold", 0}, {"outlier_pool", true}}, small()).find("has no effect"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal("llm_int8", {{"threshold", 0}, {"outlier_pool", true}}, biased_decoder()).find("has no effect"),
+      std::string::npos);
 }
 
 TEST(LlmInt8, EverySchemeSavesAndLoadsTheSameBits) {
-  auto model = small();
+  auto model = biased_decoder();
   for (const Json& options :
        {Json{{"scheme", "absmax-tensor"}, {"decomposition", false}}, Json{{"scheme", "absmax-row"}},
         Json{{"scheme", "zeropoint-tensor"}}, Json{{"scheme", "zeropoint-vector"}, {"row_max", "values"}},
@@ -230,7 +231,7 @@ TEST(LlmInt8, EverySchemeSavesAndLoadsTheSameBits) {
 }
 
 TEST(LlmInt8, StoresABytePerWeightAndAScalePerRow) {
-  const auto result = apply("llm_int8", Json::object(), small()).model;
+  const auto result = apply("llm_int8", Json::object(), biased_decoder()).model;
   for (auto* map : result->inventory().maps)
     if (map->type() == "int8") {
       EXPECT_EQ(map->bytes(), map->out() * map->in() + 4 * map->out() + (map->bias() ? 4 * map->out() : 0));
@@ -241,7 +242,7 @@ TEST(LlmInt8, StoresABytePerWeightAndAScalePerRow) {
 TEST(LlmInt8, CodesFollowTheirAxes) {
   const at::NoGradGuard guard;
   for (const std::string scheme : {"vector", "zeropoint-vector", "absmax-row"}) {
-    auto model = apply("llm_int8", {{"scheme", scheme}, {"threshold", 0}}, small()).model;
+    auto model = apply("llm_int8", {{"scheme", scheme}, {"threshold", 0}}, biased_decoder()).model;
     const auto before = logits(*model);
     int64_t permuted = 0;
     for (const auto& [axis, info] : model->inventory().axes) {
@@ -262,7 +263,7 @@ TEST(LlmInt8, CodesFollowTheirAxes) {
 
 // The Spec wraps int8 maps in adapters; only those learn.
 TEST(LlmInt8, FiftyStepsOfLoraOverAnInt8BaseLowerTheLoss) {
-  auto quantized = apply("llm_int8", Json::object(), small()).model;
+  auto quantized = apply("llm_int8", Json::object(), biased_decoder()).model;
   Edit edit(*quantized);
   for (auto* map : block_int8(*quantized)) {
     PartSpec lora("lora");

@@ -16,14 +16,14 @@ Json attention(double fraction, bool fused, const char* layout) {
           {"position", {{"type", "rotary"}, {"layout", layout}, {"fraction", fraction}}}};
 }
 
-std::shared_ptr<Model> decoder(const Json& mixer) {
+std::shared_ptr<Model> rotary_decoder(const Json& mixer) {
   return make_decoder({.position = "none", .mixer = mixer});
 }
 
 TEST(RotaryLayout, IsTheSameFunctionAndComesBackBitForBit) {
   for (const double fraction : {1.0, 0.5})
     for (const bool fused : {true, false}) {
-      const auto model = decoder(attention(fraction, fused, "interleaved"));
+      const auto model = rotary_decoder(attention(fraction, fused, "interleaved"));
       const auto halves = with_rotary_layout(model, Pairs::halves);
       EXPECT_LT(distance(*model, *halves), 1e-12);
       const auto back = with_rotary_layout(halves, Pairs::neighbours);
@@ -41,7 +41,7 @@ TEST(RotaryLayout, IsTheSameFunctionAndComesBackBitForBit) {
 TEST(RotaryLayout, IsReadFromNamesAlone) {
   auto mixer = attention(1, true, "half");
   mixer["position"] = "rotary";
-  const auto model = decoder(mixer);
+  const auto model = rotary_decoder(mixer);
   EXPECT_EQ(with_rotary_layout(model, Pairs::halves), model);
   const auto neighbours = with_rotary_layout(model, Pairs::neighbours);
   EXPECT_LT(distance(*model, *neighbours), 1e-12);
@@ -50,13 +50,13 @@ TEST(RotaryLayout, IsReadFromNamesAlone) {
 }
 
 TEST(RotaryLayout, MovesRowsOfCodes) {
-  const auto model = decoder(attention(1, true, "interleaved"));
+  const auto model = rotary_decoder(attention(1, true, "interleaved"));
   const auto small = apply("llm_int8", Json::object(), model).model;
   EXPECT_LT(distance(*small, *with_rotary_layout(small, Pairs::halves)), 1e-12);
 }
 
 TEST(RotaryLayout, AsATransformIsEnteredIntoTheHistory) {
-  const auto model = decoder(attention(1, true, "interleaved"));
+  const auto model = rotary_decoder(attention(1, true, "interleaved"));
   const auto halves = apply("rotary_layout", Json::object(), model).model;
   EXPECT_EQ(halves->spec().history.back().at("transform"), "rotary_layout");
   EXPECT_THROW(apply("rotary_layout", Json::object(), halves), NothingChanged);

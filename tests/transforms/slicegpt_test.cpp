@@ -8,8 +8,8 @@ namespace {
 TransformResult slice(const Json& options, const std::shared_ptr<Model>& model) {
   return apply("slicegpt", options, model);
 }
-std::string why_refused(const Json& options, const std::shared_ptr<Model>& model,
-                        const Calibration& data = calibration()) {
+std::string slice_refusal(const Json& options, const std::shared_ptr<Model>& model,
+                          const Calibration& data = calibration()) {
   return refusal("slicegpt", options, model, data);
 }
 
@@ -206,8 +206,9 @@ TEST(SliceGpt, SlicedModelsAreSlicedFurtherOnly) {
     EXPECT_EQ(twice->inventory().axes.at("layers.1.mixer.stream").size, 16);
     EXPECT_LT(twice->parameter_count(), once->parameter_count());
     EXPECT_LT(distance(*once, *slice({{"sparsity", 0.0}}, once).model), 1e-9) << shared;
-    EXPECT_NE(why_refused({{"sparsity", 0.0001}, {"round_interval", 1}}, once).find("only be sliced further"),
-              std::string::npos);
+    EXPECT_NE(
+        slice_refusal({{"sparsity", 0.0001}, {"round_interval", 1}}, once).find("only be sliced further"),
+        std::string::npos);
   }
 }
 
@@ -259,17 +260,18 @@ TEST(SliceGpt, RecoveryLeavesUpdatesToTrain) {
 
 TEST(SliceGpt, RefusesWhatItCannotDo) {
   auto model = make_decoder();
-  EXPECT_NE(why_refused({{"sparsity", 1.0}}, model).find("'sparsity'"), std::string::npos);
-  EXPECT_NE(why_refused({{"sparsity", -0.1}}, model).find("'sparsity'"), std::string::npos);
-  EXPECT_NE(why_refused({{"sparsity", 0.9}}, model).find("fewer than 8"), std::string::npos);
-  EXPECT_NE(why_refused({{"schedule", {0.25}}}, model).find("5 positions"), std::string::npos);
-  EXPECT_NE(why_refused(Json::object(), model, Calibration{}).find("no calibration data"), std::string::npos);
+  EXPECT_NE(slice_refusal({{"sparsity", 1.0}}, model).find("'sparsity'"), std::string::npos);
+  EXPECT_NE(slice_refusal({{"sparsity", -0.1}}, model).find("'sparsity'"), std::string::npos);
+  EXPECT_NE(slice_refusal({{"sparsity", 0.9}}, model).find("fewer than 8"), std::string::npos);
+  EXPECT_NE(slice_refusal({{"schedule", {0.25}}}, model).find("5 positions"), std::string::npos);
+  EXPECT_NE(slice_refusal(Json::object(), model, Calibration{}).find("no calibration data"),
+            std::string::npos);
   const auto refuses = [&](const char* field, const std::string& value) {
     DecoderShape shape;
     (field == std::string("wiring") ? shape.wiring
      : field == std::string("norm") ? shape.norm
                                     : shape.position) = value;
-    return why_refused(Json::object(), make_decoder(shape));
+    return slice_refusal(Json::object(), make_decoder(shape));
   };
   EXPECT_NE(refuses("wiring", "post").find("post-norm"), std::string::npos);
   EXPECT_NE(refuses("norm", "batch_norm").find("batch_norm"), std::string::npos);
@@ -277,13 +279,13 @@ TEST(SliceGpt, RefusesWhatItCannotDo) {
       << refuses("position", "sinusoidal");
   auto data = calibration();
   data.batches[0]["attention_mask"] = at::ones({4, 7}, at::kLong);
-  EXPECT_NE(why_refused(Json::object(), model, data).find("shape [4, 24]"), std::string::npos);
+  EXPECT_NE(slice_refusal(Json::object(), model, data).find("shape [4, 24]"), std::string::npos);
   auto broken = make_decoder();
   set(*broken, "layers.0.mixer.out.weight", at::full({32, 32}, NAN, at::kDouble));
-  EXPECT_NE(why_refused(Json::object(), broken).find("before 'layers.0.channel' is not finite on batch 0"),
+  EXPECT_NE(slice_refusal(Json::object(), broken).find("before 'layers.0.channel' is not finite on batch 0"),
             std::string::npos);
   const auto compressed = apply("int4_rtn", {{"group", 8}}, make_decoder({.dtype = at::kFloat})).model;
-  EXPECT_NE(why_refused(Json::object(), compressed).find("fold before compressing"), std::string::npos);
+  EXPECT_NE(slice_refusal(Json::object(), compressed).find("fold before compressing"), std::string::npos);
 }
 
 }  // namespace
