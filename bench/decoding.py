@@ -99,15 +99,18 @@ def to_ctranslate2(source, target):
 
 def make_models(program, name, work, gguf, peers):
     """Paths of one model for every contender: {weights: {contender: path}}."""
-    if name not in SHAPES:  # a GGUF file, whose rotary pairs no folder of transformers has
-        return {"q4_1": {"llama.cpp": gguf, "formwork": gguf}}
-    source = work / name
-    random_llama(source, SHAPES[name])
-    models = {"f32": {"transformers": source}}
+    source, kinds, models = work / name, ["f32", "q8_0", "q4_1"], {}
+    if name in SHAPES:
+        random_llama(source, SHAPES[name])
+    else:  # a GGUF file as it is, and what its weights are in float32
+        call(program, "compress", gguf, "to_dense", "--out", work / "dense")
+        call(program, "export", work / "dense", "--out", source)
+        kinds, models = ["f32"], {"q4_1": {"llama.cpp": gguf, "formwork": gguf}}
+    models["f32"] = {"transformers": source}
     if "ctranslate2" in peers:
         to_ctranslate2(source, work / f"{name}-ct2")
         models["f32"]["ctranslate2"] = work / f"{name}-ct2"
-    for kind in ("f32", "q8_0", "q4_1"):
+    for kind in kinds:
         path = work / f"{name}-{kind}.gguf"
         call(program, "export", source, "--out", path, "--type", kind)
         models.setdefault(kind, {})["llama.cpp"] = path

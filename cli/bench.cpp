@@ -8,7 +8,7 @@
 #include "formwork/core/random.h"
 #include "formwork/report/tensor_peak.h"
 
-namespace formwork::cli {
+namespace formwork::cli::bench_command {
 namespace {
 
 struct BenchOptions {
@@ -204,4 +204,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::bench_command

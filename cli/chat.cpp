@@ -10,7 +10,7 @@
 #include "formwork/text/chat/chat_template.h"
 #include "formwork/text/text_stream.h"
 
-namespace formwork::cli {
+namespace formwork::cli::chat_command {
 namespace {
 
 struct Arguments {
@@ -146,4 +146,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::chat_command

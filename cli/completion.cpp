@@ -2,7 +2,7 @@
 // commands themselves.
 #include "command.h"
 
-namespace formwork::cli {
+namespace formwork::cli::completion_command {
 namespace {
 
 const std::vector<std::string> kShells = {"bash", "zsh", "fish"};
@@ -202,4 +202,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::completion_command

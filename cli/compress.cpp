@@ -7,7 +7,7 @@
 #include "formwork/interop/companions.h"
 #include "formwork/transforms/transform.h"
 
-namespace formwork::cli {
+namespace formwork::cli::compress_command {
 namespace {
 
 struct Arguments {
@@ -96,4 +96,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::compress_command

@@ -2,7 +2,7 @@
 #include "command.h"
 #include "formwork/train/evaluate.h"
 
-namespace formwork::cli {
+namespace formwork::cli::eval_command {
 namespace {
 
 struct Arguments {
@@ -46,4 +46,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::eval_command

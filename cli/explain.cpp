@@ -3,7 +3,7 @@
 #include "formwork/core/file.h"
 #include "formwork/explain/probe.h"
 
-namespace formwork::cli {
+namespace formwork::cli::explain_command {
 namespace {
 
 struct Arguments {
@@ -87,4 +87,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::explain_command

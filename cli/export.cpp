@@ -7,7 +7,7 @@
 #include "formwork/interop/hugging_face.h"
 #include "formwork/kernels/cpu/ggml_block.h"
 
-namespace formwork::cli {
+namespace formwork::cli::export_command {
 namespace {
 
 struct Arguments {
@@ -95,4 +95,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::export_command

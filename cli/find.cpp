@@ -3,7 +3,7 @@
 #include "formwork/studies/registrations.h"
 #include "formwork/studies/system.h"
 
-namespace formwork::cli {
+namespace formwork::cli::find_command {
 namespace {
 
 struct Arguments {
@@ -89,4 +89,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::find_command

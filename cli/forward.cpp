@@ -5,7 +5,7 @@
 #include "formwork/interop/safetensors.h"
 #include "formwork/linear/linear_map.h"
 
-namespace formwork::cli {
+namespace formwork::cli::forward_command {
 namespace {
 
 struct Arguments {
@@ -71,4 +71,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::forward_command

@@ -2,7 +2,7 @@
 #include "command.h"
 #include "formwork/tasks/text_source.h"
 
-namespace formwork::cli {
+namespace formwork::cli::generate_command {
 namespace {
 
 struct Arguments {
@@ -117,4 +117,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::generate_command

@@ -4,7 +4,7 @@
 #include "command.h"
 #include "formwork/interop/companions.h"
 
-namespace formwork::cli {
+namespace formwork::cli::import_command {
 namespace {
 
 struct Arguments {
@@ -39,4 +39,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::import_command

@@ -1,7 +1,7 @@
 // formwork list KIND [NAME]: everything registered of a kind, a line each; the options of one.
 #include "command.h"
 
-namespace formwork::cli {
+namespace formwork::cli::list_command {
 namespace {
 
 const KindListing& find_kind(const std::string& kind) {
@@ -75,4 +75,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::list_command

@@ -11,7 +11,7 @@
 #include "interrupt.h"
 #include "pareto_page.h"
 
-namespace formwork::cli {
+namespace formwork::cli::pareto_command {
 namespace {
 
 namespace fs = std::filesystem;
@@ -191,4 +191,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::pareto_command

@@ -10,7 +10,7 @@
 #include "formwork/studies/study.h"
 #include "formwork/studies/system.h"
 
-namespace formwork::cli {
+namespace formwork::cli::reproduce_command {
 namespace {
 
 struct Arguments {
@@ -153,4 +153,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::reproduce_command

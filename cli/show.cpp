@@ -2,7 +2,7 @@
 #include "command.h"
 #include "formwork/linear/linear_map.h"
 
-namespace formwork::cli {
+namespace formwork::cli::show_command {
 namespace {
 
 struct Arguments {
@@ -77,4 +77,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::show_command

@@ -3,7 +3,7 @@
 #include "formwork/studies/recorded_run.h"
 #include "formwork/studies/system.h"
 
-namespace formwork::cli {
+namespace formwork::cli::systems_command {
 namespace {
 
 struct Arguments {
@@ -84,4 +84,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::systems_command

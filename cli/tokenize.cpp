@@ -8,7 +8,7 @@
 #include "formwork/tasks/text_source.h"
 #include "formwork/text/unicode/utf8.h"
 
-namespace formwork::cli {
+namespace formwork::cli::tokenize_command {
 namespace {
 
 struct Arguments {
@@ -89,4 +89,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::tokenize_command

@@ -4,7 +4,7 @@
 #include "formwork/core/file.h"
 #include "formwork/train/trainer.h"
 
-namespace formwork::cli {
+namespace formwork::cli::train_command {
 namespace {
 
 struct Arguments {
@@ -108,4 +108,4 @@ void add(CLI::App& app) {
 FORMWORK_COMMAND(add);
 
 }  // namespace
-}  // namespace formwork::cli
+}  // namespace formwork::cli::train_command

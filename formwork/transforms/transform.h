@@ -1,6 +1,7 @@
 // Transforms: a model, data and options become another model and a report. They work on maps, axes, norms and
 // taps of the inventory, never on class or weight names.
 #pragma once
+#include <any>
 #include <functional>
 #include <map>
 #include <memory>
@@ -14,9 +15,26 @@
 
 namespace formwork {
 
+// What transforms found out about one model on one set of records, for those that come after them. Who hands
+// the same Findings to several calls of apply() promises the same model and the same records.
+class Findings {
+ public:
+  // The value under `key`, made at the first call.
+  template <class Value>
+  const Value& find(const std::string& key, const std::function<Value()>& make) {
+    auto& found = values_[key];
+    if (!found.has_value()) found = make();
+    return std::any_cast<const Value&>(found);
+  }
+
+ private:
+  std::map<std::string, std::any> values_;
+};
+
 // Records to calibrate on (input_ids and, where rows are padded, attention_mask).
 struct Calibration {
   std::vector<Record> batches;
+  std::shared_ptr<Findings> findings = nullptr;  // none: everything is found anew
 };
 
 struct TransformResult {

@@ -207,6 +207,34 @@ TEST(Lord, GreedyStepsAreTheCheapestForWhatTheySave) {
   EXPECT_THROW(choose_shares(scan, types, 0.6), Error);
 }
 
+TEST(Lord, RatiosShareAScanAndComeOutAsAlone) {
+  auto model = lord_decoder();
+  auto shared = lord_rows();
+  shared.findings = std::make_shared<Findings>();
+  const auto options = [](double ratio) {
+    return Json{{"ratio", ratio}, {"allocation", "scan"}, {"scan", {0.8, 0.6}}};
+  };
+  for (const double ratio : {0.2, 0.3}) {
+    const auto made = split_by_lord(options(ratio), model, shared),
+               alone = split_by_lord(options(ratio), model);
+    EXPECT_EQ(made.report, alone.report);
+    EXPECT_EQ(distance(*made.model, *alone.model), 0);
+  }
+  // A scan over other shares is another one.
+  auto other = options(0.2);
+  other["scan"] = {0.7};
+  EXPECT_EQ(split_by_lord(other, model, shared).report["scan"].size(), 4u);
+}
+
+TEST(Findings, AreMadeOnceUnderEachKey) {
+  Findings findings;
+  int64_t made = 0;
+  const std::function<int64_t()> make = [&] { return ++made; };
+  EXPECT_EQ(findings.find("a", make), 1);
+  EXPECT_EQ(findings.find("a", make), 1);
+  EXPECT_EQ(findings.find("b", make), 2);
+}
+
 TEST(Lord, ScanMeasuresEachTypeAloneAndMeetsTheTarget) {
   auto model = lord_decoder();
   const auto made = split_by_lord({{"ratio", 0.25}, {"allocation", "scan"}, {"scan", {0.8, 0.6}}}, model);

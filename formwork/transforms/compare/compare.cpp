@@ -38,6 +38,7 @@ class Comparison {
     input.task.check(*shapes);
     for (int64_t i = 0; i < kCalibrationBatches; ++i)
       data_.batches.push_back(input.task.training_batch(options_.batch, 0, i).inputs);
+    data_.findings = std::make_shared<Findings>();
     ledger_.emplace(input, data_, work);
     if (ledger_->is_finished(plan_)) return;
     check_room(*shapes);

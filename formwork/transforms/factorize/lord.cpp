@@ -56,8 +56,7 @@ class Lord final : public Transform {
   Stays why_kept(const Model& model, const LinearMap& map) const;
   std::vector<LinearMap*> chosen(const Model& model) const;
   void check_types(const Model& model) const;
-  Shares scan(Model& model, const MapBases& bases, const std::vector<LinearMap*>& maps,
-              const Calibration& held, Json& report) const;
+  Shares scan(Model& model, Calibration data, const std::vector<LinearMap*>& maps, Json& report) const;
   int64_t rank_of(const LinearMap& map, const MapBasis& basis, const Shares& shares) const;
   Stays why_dense(const LinearMap& map, const Shares& shares) const;
   Json factorize(Edit& edit, LinearMap& map, const MapBasis& basis, const Shares& shares) const;
@@ -204,15 +203,29 @@ std::shared_ptr<Model> Lord::factored(Model& model, const MapBases& bases, const
   return edit.finish();
 }
 
-Shares Lord::scan(Model& model, const MapBases& bases, const std::vector<LinearMap*>& maps,
-                  const Calibration& held, Json& report) const {
+// The ratio alone is free to differ between those who share a scan.
+Shares Lord::scan(Model& model, Calibration data, const std::vector<LinearMap*>& maps, Json& report) const {
   std::map<std::string, int64_t> types;
   for (const auto* map : maps) types[type_of(*map)] += size_of(*map);
-  const auto scan = scan_ranks(types, options_.scan, [&](const Shares& shares) {
-    if (shares.empty()) return log_perplexity(model, held);
-    Json unused = {{"maps", Json::array()}, {"warnings", Json::array()}};
-    return log_perplexity(*factored(model, bases, shares, false, unused), held);
-  });
+  const std::function<RankScan()> make = [&] {
+    // Perplexity is measured on rows that the subspaces have not seen, where there are enough.
+    Calibration held = data;
+    if (const size_t batches = data.batches.size(); batches > 1) {
+      const auto border = data.batches.begin() + static_cast<int64_t>(batches - (batches + 3) / 4);
+      held.batches.assign(border, data.batches.end());
+      data.batches.erase(border, data.batches.end());
+    }
+    Json unused = Json::array();
+    const auto bases = find_bases(model, data, maps, options_.basis, unused);
+    return scan_ranks(types, options_.scan, [&](const Shares& shares) {
+      if (shares.empty()) return log_perplexity(model, held);
+      Json dropped = {{"maps", Json::array()}, {"warnings", Json::array()}};
+      return log_perplexity(*factored(model, bases, shares, false, dropped), held);
+    });
+  };
+  Json key = options_json(options_);
+  key.erase("ratio");
+  const auto scan = data.findings ? data.findings->find<RankScan>("lord " + key.dump(), make) : make();
   report["dense_perplexity"] = std::exp(scan.dense);
   for (const auto& point : scan.points)
     report["scan"].push_back(
@@ -264,21 +277,13 @@ TransformResult Lord::apply(const std::shared_ptr<Model>& original, const Calibr
     if (const auto stays = why_kept(*model, *map); !stays.reason.empty())
       result.report["maps"].push_back(row_of(*map, stays));
   auto data = at_most(given, options_.sequences, 0);
+  data.findings = given.findings;
   Shares shares;
   if (options_.rank == 0 && options_.ranks.empty()) {
     if (options_.allocation == "uniform") {
       for (const auto* map : maps) shares[type_of(*map)] = 1 - options_.ratio;
     } else {
-      // Perplexity is measured on rows that the subspaces have not seen, where there are enough.
-      Calibration held = data;
-      if (const size_t batches = data.batches.size(); batches > 1) {
-        const auto border = data.batches.begin() + static_cast<int64_t>(batches - (batches + 3) / 4);
-        held.batches.assign(border, data.batches.end());
-        data.batches.erase(border, data.batches.end());
-      }
-      Json unused = Json::array();
-      shares =
-          scan(*model, find_bases(*model, data, maps, options_.basis, unused), maps, held, result.report);
+      shares = scan(*model, data, maps, result.report);
     }
   }
   if (options_.order == "sequential") {
