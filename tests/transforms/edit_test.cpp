@@ -6,7 +6,7 @@ namespace formwork {
 namespace {
 
 std::shared_ptr<Model> tied_decoder(const std::string& norm, bool tie) {
-  auto json = Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 17, "width": 16,
+  auto json = Json::parse(R"({"formwork": 1, "model": {"type": "decoder", "vocab": 29, "width": 16,
     "layers": {"repeat": 2, "pattern": [{"mixer": {"type": "attention", "heads": 4, "kv_heads": 2, "bias": true},
                                          "channel": {"type": "gated_mlp", "hidden": 24}}]},
     "position": "learned"}})");
