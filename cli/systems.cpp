@@ -17,8 +17,6 @@ std::vector<std::string> families() {
   return {names.begin(), names.end()};
 }
 
-const std::vector<std::string> kStates = {"claim", "built", "partly", "planned"};
-
 Json row_of(const System& system) {
   const auto& paper = system.paper;
   Json cited = {{"title", paper.title}, {"year", paper.year}};
@@ -30,6 +28,12 @@ Json row_of(const System& system) {
               {"parts", system.parts},   {"missing", system.missing}, {"files", system.files}};
   if (!system.recipe.empty()) row["recipe"] = system.recipe;
   if (!system.claim.empty()) row["claim"] = system.claim;
+  if (!system.exact.empty()) row["exact"] = system.exact;
+  if (!system.parity.with.empty()) {
+    row["parity"] = system.parity.error;
+    row["parity with"] = system.parity.with;
+    row["parity how"] = system.parity.how;
+  }
   if (const auto* run = recorded_run(system.key)) {
     row["claims hold"] = fmt::format("{} of {}", run->held, run->expected);
     row["measured"] = run->date.substr(0, 10);
@@ -42,13 +46,15 @@ void run(const Arguments& arguments) {
   if (const auto all = families();
       !arguments.family.empty() && std::find(all.begin(), all.end(), arguments.family) == all.end())
     fail_unknown("family", arguments.family, all);
-  if (!arguments.state.empty() && std::find(kStates.begin(), kStates.end(), arguments.state) == kStates.end())
-    fail_unknown("state", arguments.state, kStates);
+  if (const auto& all = system_states();
+      !arguments.state.empty() && std::find(all.begin(), all.end(), arguments.state) == all.end())
+    fail_unknown("state", arguments.state, all);
   Table table({{"number"},
                {"name"},
                {"key"},
                {"family"},
                {"state"},
+               {"parity", "", ".1e"},
                {"recipe"},
                {"claims hold"},
                {"measured"},
@@ -61,9 +67,10 @@ void run(const Arguments& arguments) {
     table.add(row_of(system));
   }
   print(table, arguments.json);
-  if (!arguments.json)
-    fmt::print("{} systems: {} whose claim was measured and holds, {} built, {} partly, {} planned\n",
-               table.rows().size(), counts["claim"], counts["built"], counts["partly"], counts["planned"]);
+  if (arguments.json) return;
+  std::vector<std::string> parts;
+  for (const auto& state : system_states()) parts.push_back(fmt::format("{} {}", counts[state], state));
+  fmt::print("{} systems: {}\n", table.rows().size(), fmt::join(parts, ", "));
 }
 
 void add(CLI::App& app) {
@@ -72,10 +79,11 @@ void add(CLI::App& app) {
   offer(command->add_option("--family", arguments->family,
                             fmt::format("only this family: {}", fmt::join(families(), ", "))),
         families());
-  offer(command->add_option("--state", arguments->state,
-                            "only these: claim (built, and its recorded run holds), built (every part, and a "
-                            "recipe that checks its claim), partly, planned"),
-        kStates);
+  offer(command->add_option(
+            "--state", arguments->state,
+            "only these: absent; partly; built (every part, and a recipe); exact (tests of what "
+            "it computes); parity (compared with other code); claim (its recorded run holds)"),
+        system_states());
   add_json_flag(*command, arguments->json);
   command->footer("Example:  formwork systems --family compress");
   command->callback([arguments] { run(*arguments); });

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""docs.py [--check] [PROGRAM]: writes the generated half of docs/<room>.md, below a marker line.
+"""docs.py [--check] [PROGRAM]: writes the generated half of docs/<room>.md and docs/systems.md, below a marker line.
 
 It lists what the room registers with every option, from `formwork list`, and the room's headers with the first
-sentence of each. With --check nothing is written, and pages that would change are named (exit status 1).
+sentence of each; and every system, from `formwork systems`. With --check nothing is written, and pages that would change are named (exit status 1).
 """
 import json
 import pathlib
@@ -69,13 +69,47 @@ def generated(program, room):
     return "\n".join(lines + files(room)).rstrip() + "\n"
 
 
+def system(row):
+    paper = row["paper"]
+    title = f"{paper['title']}, {paper['year']}"
+    if "arxiv" in paper:
+        title = f"[{title}](https://arxiv.org/abs/{paper['arxiv']})"
+    command = f"`formwork reproduce {row['key']}`" if row["recipe"] else ""
+    parity = f"{row['parity']:.1e} to {row['parity with']}" if "parity" in row else ""
+    claims = f"{row['claims hold']}, {row['measured']}" if "measured" in row else ""
+    cells = [row["number"], f"{row['name']} ({title})", row["family"], row["state"], parity, claims, command]
+    return "| " + " | ".join(cell(value) for value in cells) + " |"
+
+
+def claims(row):
+    lines = [f"### {row['name']}", "", cell(row["claim"]), "",
+             "| claim | published | here | expected | holds |", "|---|---|--:|---|---|"]
+    for claim in row["recorded run"]["claims"]:
+        here = claim["here"]
+        here = f"{here:.4g}" if isinstance(here, (int, float)) else here
+        holds = {True: "yes", False: "**no**", None: ""}[claim["holds"]]
+        lines.append(f"| {cell(claim['claim'])} | {cell(claim['published'])} | {cell(here)} | {cell(claim['expected'])} |"
+                     f" {holds} |")
+    return lines + [""]
+
+
+def all_systems(program):
+    rows = json.loads(subprocess.run([program, "systems", "--json"], check=True, capture_output=True).stdout)
+    lines = ["| | system | family | state | parity | claims that hold | command |", "|--:|---|---|---|---|---|---|"]
+    lines += [system(row) for row in rows] + ["", "## Last measured claims", ""]
+    for row in rows:
+        if "recorded run" in row:
+            lines += claims(row)
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def main():
     words = [word for word in sys.argv[1:] if word != "--check"]
     check = "--check" in sys.argv
     program = words[0] if words else str(ROOT / "build/release/formwork")
     rooms = sorted(path.name for path in (ROOT / "formwork").iterdir() if path.is_dir())
     stale = []
-    for room in rooms:
+    for room in ["systems", *rooms]:
         page = ROOT / "docs" / f"{room}.md"
         if not page.exists():
             stale.append(f"docs/{room}.md is missing: write what the room is for, then the line {MARKER}")
@@ -84,7 +118,7 @@ def main():
         if MARKER not in text:
             stale.append(f"docs/{room}.md has no line {MARKER}")
             continue
-        fresh = text[:text.index(MARKER)] + MARKER + "\n\n" + generated(program, room)
+        fresh = text[:text.index(MARKER)] + MARKER + "\n\n" + (all_systems(program) if room == "systems" else generated(program, room))
         if fresh == text:
             continue
         if check:

@@ -83,11 +83,12 @@ void FieldReader::choice(const char* name, std::string& value, const std::vector
                          const char*) {
   const Json* json = find(name);
   if (!json) return;
-  if (!json->is_string()) wrong(name, fmt::format("one of {}", fmt::join(choices, ", ")), *json);
-  const auto found = json->get<std::string>();
-  if (std::find(choices.begin(), choices.end(), found) == choices.end())
-    fail_unknown(fmt::format("{}: value of '{}'", where_, name), found, choices);
-  value = found;
+  if (!json->is_string() || std::find(choices.begin(), choices.end(), *json) == choices.end()) {
+    const std::string near = json->is_string() ? nearest(json->get<std::string>(), choices) : "";
+    fail("{}: option '{}' must be one of {}, found {}{}", where_, name, fmt::join(choices, ", "),
+         json->dump(), near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+  }
+  value = json->get<std::string>();
 }
 
 void FieldReader::part(const char* name, PartSpec& value, const char*, const char*, bool optional) {

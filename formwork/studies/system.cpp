@@ -15,8 +15,8 @@ namespace formwork {
 namespace {
 
 System read(const std::string& path, const Json& json) {
-  static const std::vector<std::string> known = {"number", "name",  "family",  "kind",   "paper",
-                                                 "parts",  "files", "missing", "recipe", "claim"};
+  static const std::vector<std::string> known = {"number", "name",    "family", "kind",  "paper", "parts",
+                                                 "files",  "missing", "recipe", "claim", "exact", "parity"};
   System system;
   system.key = std::filesystem::path(path).stem();
   try {
@@ -36,6 +36,9 @@ System read(const std::string& path, const Json& json) {
     system.missing = json.value("missing", system.missing);
     system.recipe = json.value("recipe", "");
     system.claim = json.value("claim", "");
+    system.exact = json.value("exact", system.exact);
+    if (const auto parity = json.find("parity"); parity != json.end())
+      system.parity = {parity->at("with"), parity->at("how"), parity->at("error")};
   } catch (const Json::exception& error) {
     fail("{}: {}", path, error.what());
   }
@@ -65,13 +68,19 @@ bool is_registered(const std::string& kind, const std::string& name) {
 }
 
 std::string System::state() const {
-  if (parts.empty()) return "planned";
+  if (parts.empty()) return "absent";
   bool all = !recipe.empty() && is_registered("studies", recipe) && missing.empty();
   for (const auto& [part_kind, names] : parts)
     for (const auto& part : names) all = all && is_registered(part_kind, part);
   if (!all) return "partly";
-  const auto* run = recorded_run(key);
-  return run && run->holds() ? "claim" : "built";
+  if (const auto* run = recorded_run(key); run && run->holds()) return "claim";
+  if (!parity.with.empty()) return "parity";
+  return exact.empty() ? "built" : "exact";
+}
+
+const std::vector<std::string>& system_states() {
+  static const std::vector<std::string> states = {"absent", "partly", "built", "exact", "parity", "claim"};
+  return states;
 }
 
 const std::vector<System>& systems() {

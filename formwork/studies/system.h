@@ -14,6 +14,12 @@ struct Paper {
   int64_t year = 0;
 };
 
+// An independent implementation, given the same weights.
+struct Parity {
+  std::string with, how;  // "transformers 5.24.0", and the script or test that compares; empty: none
+  double error = 0;       // the largest absolute difference
+};
+
 struct System {
   int64_t number = 0;
   std::string key;   // the file's name: "slicegpt"
@@ -24,11 +30,18 @@ struct System {
   std::vector<std::string> files;
   std::vector<std::string> missing;  // what the paper has and Formwork does not
   std::string recipe, claim;         // the study that checks it, and what it checks; empty: none
+  std::vector<std::string> exact;    // tests of identities, oracles and gradients
+  Parity parity;
 
-  // "planned": no part is named. "built": every part is registered, the recipe too, and nothing is missing.
-  // "claim": built, and the claims of its recorded run (recorded_run.h) hold. "partly": some, but not built.
+  // How far it is, the last that is true of: "absent", no part is named; "partly", some are; "built", every
+  // part is registered, the recipe too, and nothing is missing; and, once built, "exact", tests say that it
+  // computes what it should; "parity", it was compared with an independent implementation; "claim", the
+  // claims of its recorded run (recorded_run.h) hold.
   std::string state() const;
 };
+
+// The states, from the first to the last.
+const std::vector<std::string>& system_states();
 
 // By number. Read once; a file that is not as it should be is an error that names it.
 const std::vector<System>& systems();

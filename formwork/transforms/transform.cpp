@@ -94,24 +94,32 @@ Json row_of(const LinearMap& map, const Stays& stays) {
   return row;
 }
 
-void warn_of_left_maps(Json& report) {
+void MapsByReason::add(const std::string& reason, const std::string& path) {
+  auto found =
+      std::find_if(paths_.begin(), paths_.end(), [&](const auto& entry) { return entry.first == reason; });
+  if (found == paths_.end()) found = paths_.insert(found, {reason, {}});
+  found->second.push_back(fmt::format("'{}'", path));
+}
+
+std::vector<std::string> MapsByReason::lines(std::string_view one, std::string_view many) const {
   constexpr size_t kNamed = 3;
-  std::vector<std::pair<std::string, std::vector<std::string>>> by_reason;  // in the order of the rows
-  for (const auto& row : report.at("maps")) {
-    if (!row.contains("warns")) continue;
-    const auto reason = row["skipped"].get<std::string>();
-    auto found = std::find_if(by_reason.begin(), by_reason.end(),
-                              [&](const auto& entry) { return entry.first == reason; });
-    if (found == by_reason.end()) found = by_reason.insert(found, {reason, {}});
-    found->second.push_back(fmt::format("'{}'", row["map"].get<std::string>()));
+  std::vector<std::string> lines;
+  for (const auto& [reason, paths] : paths_) {
+    const size_t named = std::min(kNamed, paths.size());
+    lines.push_back(fmt::format("{}{}{}: {}",
+                                fmt::join(paths.begin(), paths.begin() + static_cast<int64_t>(named), ", "),
+                                paths.size() > named ? fmt::format(" and {} more", paths.size() - named) : "",
+                                paths.size() > 1 ? many : one, reason));
   }
-  for (const auto& [reason, names] : by_reason) {
-    const size_t named = std::min(kNamed, names.size());
-    report["warnings"].push_back(fmt::format(
-        "{}{} {}: {}", fmt::join(names.begin(), names.begin() + static_cast<int64_t>(named), ", "),
-        names.size() > named ? fmt::format(" and {} more", names.size() - named) : "",
-        names.size() > 1 ? "stay as they are" : "stays as it is", reason));
-  }
+  return lines;
+}
+
+void warn_of_left_maps(Json& report) {
+  MapsByReason left;
+  for (const auto& row : report.at("maps"))
+    if (row.contains("warns")) left.add(row["skipped"].get<std::string>(), row["map"].get<std::string>());
+  for (const auto& line : left.lines(" stays as it is", " stay as they are"))
+    report["warnings"].push_back(line);
 }
 
 Stays why_left(const Model& model, const LinearMap& map, const char* method, bool factors_too) {

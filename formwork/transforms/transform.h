@@ -111,6 +111,16 @@ struct Stays {
 };
 // The row of a map that stays: {"map", "skipped": reason}, and "warns": true.
 Json row_of(const LinearMap& map, const Stays& stays);
+// Maps of which the same is to be said, in the order in which they came.
+class MapsByReason {
+ public:
+  void add(const std::string& reason, const std::string& path);
+  // A line for each reason: "'a', 'b', 'c' and 27 more MANY: reason"; ONE after a single map.
+  std::vector<std::string> lines(std::string_view one = "", std::string_view many = "") const;
+
+ private:
+  std::vector<std::pair<std::string, std::vector<std::string>>> paths_;
+};
 // Adds a line to the report's warnings for each reason for which maps in its rows stay and warn.
 void warn_of_left_maps(Json& report);
 

@@ -88,7 +88,7 @@ TEST_F(WrongInput, Numbers) {
   refused(with({"--steps", "-1"}), "option 'steps' must be an integer in [1");
   refused(with({"--steps", "1.5"}), "option 'steps' must be an integer");
   refused(with({"--rate", "1e9"}), "option 'rate' must be a number in [0, 1000]");
-  refused(with({"--precision", "float8"}), "value of 'precision'");
+  refused(with({"--precision", "float8"}), "option 'precision' must be one of");
   refused(with({"--data", "max_length=0"}), "option 'max_length' must be an integer in");
   refused({"generate", path("text"), "--prompt", "a", "--tokens", "0"}, "--tokens");
   refused({"generate", path("text")}, "expected a prompt, as --prompt TEXT or as --ids NUMBERS");

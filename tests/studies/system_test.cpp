@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -38,6 +39,9 @@ TEST(Systems, NameOnlyPartsThatAreRegistered) {
     EXPECT_EQ(system.recipe.empty(), system.claim.empty()) << system.key;
     if (!system.recipe.empty()) EXPECT_TRUE(is_registered("studies", system.recipe)) << system.key;
     EXPECT_EQ(system.parts.empty(), system.files.empty()) << system.key;
+    EXPECT_EQ(std::count(system_states().begin(), system_states().end(), system.state()), 1) << system.key;
+    if (system.state() != "absent" && system.state() != "partly")
+      EXPECT_FALSE(system.exact.empty()) << system.key << ": tests of what it computes are not named";
   }
 }
 
@@ -45,7 +49,10 @@ TEST(Systems, NameOnlyFilesThatExist) {
   const char* root = std::getenv("FORMWORK_SOURCE");
   if (!root) GTEST_SKIP() << "FORMWORK_SOURCE is not set";
   for (const auto& system : systems()) {
-    for (const auto& file : system.files)
+    auto files = system.files;
+    files.insert(files.end(), system.exact.begin(), system.exact.end());
+    if (!system.parity.with.empty()) files.push_back(system.parity.how);
+    for (const auto& file : files)
       EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(root) / file)) << system.key << ": " << file;
     const auto own = fmt::format("{}/systems/{}/{}.json", root, system.family, system.key);
     EXPECT_TRUE(std::filesystem::exists(own)) << own;
@@ -61,14 +68,18 @@ TEST(Systems, EveryRecipeBelongsToASystem) {
 }
 
 TEST(Systems, StateFollowsFromPartsRecipeAndWhatIsMissing) {
-  EXPECT_EQ(require_system("autoformer").state(), "planned");
+  EXPECT_EQ(require_system("autoformer").state(), "absent");
   System system = require_system("slicegpt");
   system.missing = {"something"};
   EXPECT_EQ(system.state(), "partly");
   system.missing.clear();
   EXPECT_EQ(system.state(),
-            recorded_run("slicegpt") && recorded_run("slicegpt")->holds() ? "claim" : "built");
+            recorded_run("slicegpt") && recorded_run("slicegpt")->holds() ? "claim" : "exact");
   system.key = "not recorded";
+  EXPECT_EQ(system.state(), "exact");
+  system.parity = {"another", "tools/parity/another.py", 1e-6};
+  EXPECT_EQ(system.state(), "parity");
+  system.parity = {}, system.exact.clear();
   EXPECT_EQ(system.state(), "built");
   system.recipe = "no such recipe";
   EXPECT_EQ(system.state(), "partly");

@@ -57,6 +57,7 @@ int64_t size_of(const OutputBasis& basis) { return basis.vectors.defined() ? bas
 MapBases find_bases(Model& model, const Calibration& data, const std::vector<LinearMap*>& maps,
                     const std::string& kind, Json& warnings) {
   MapBases bases;
+  MapsByReason bounded;
   auto moments = collect(model, data, maps);
   for (auto* map : maps) {
     const auto found = moments.find(map->output_tap());
@@ -74,11 +75,13 @@ MapBases find_bases(Model& model, const Calibration& data, const std::vector<Lin
     const int64_t whole = kind == "svd" ? std::min(map->in(), map->out()) : map->out();
     made.most = map->banks() > 0 ? whole : size_of(made.matrices[0]);
     if (map->banks() == 0 && kind != "svd" && made.tokens[0] - 1 < map->out())
-      warnings.push_back(fmt::format("'{}': {} calibration tokens for {} outputs bound the rank by {}",
-                                     map->path(), made.tokens[0], map->out(), made.tokens[0] - 1));
+      bounded.add(fmt::format("{} calibration tokens for {} outputs bound the rank by {}", made.tokens[0],
+                              map->out(), made.tokens[0] - 1),
+                  map->path());
     moments.erase(found);  // they are as large as the bases
     if (made.most > 0) bases[map->path()] = std::move(made);
   }
+  for (const auto& line : bounded.lines()) warnings.push_back(line);
   return bases;
 }
 
