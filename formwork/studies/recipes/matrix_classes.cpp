@@ -49,7 +49,7 @@ Tensor toeplitz(const Tensor& wanted) {
   return found;
 }
 
-Tensor low_rank(const Tensor& wanted, int64_t rank) {
+Tensor of_low_rank(const Tensor& wanted, int64_t rank) {
   const auto [u, s, v] = at::linalg_svd(wanted, false);
   return (u.narrow(-1, 0, rank) * s.narrow(-1, 0, rank).unsqueeze(-2)).matmul(v.narrow(-2, 0, rank));
 }
@@ -70,7 +70,7 @@ Json matrix_class_errors(const Tensor& matrices, int64_t states, int64_t steps, 
   return {{"semiseparable",
            relative_error(wanted, fitted(wanted, {random(), random(), decays}, steps, semiseparable))},
           {"linear attention", relative_error(wanted, fitted(wanted, {random(), random()}, steps, linear))},
-          {"low rank", relative_error(wanted, low_rank(wanted, states))},
+          {"low rank", relative_error(wanted, of_low_rank(wanted, states))},
           {"toeplitz", relative_error(wanted, toeplitz(wanted))}};
 }
 
