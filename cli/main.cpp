@@ -15,6 +15,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& groups() {
       {"Make and use models", {"train", "eval", "generate", "chat", "forward"}},
       {"Exchange models", {"import", "export"}},
       {"Make models smaller", {"compress", "pareto"}},
+      {"Teach models", {"distil"}},
       {"Look inside", {"explain"}},
       {"Look up", {"list", "show", "find", "systems"}},
       {"Measure", {"bench", "reproduce"}},

@@ -8,6 +8,7 @@
 #include "formwork/data/embedded_text.h"
 #include "formwork/models/model_io.h"
 #include "formwork/train/trainer.h"
+#include "formwork/transforms/distil/distillation.h"
 
 namespace formwork {
 
@@ -109,6 +110,34 @@ Trained StudyContext::trained(const std::string& name, Spec spec, const PartSpec
     fs::remove_all(folder / "checkpoints");
   }
   note("train " + name, seconds_since(start), there);
+  return made;
+}
+
+Distilled StudyContext::distilled(const std::string& name, const Trained& teacher, const PartSpec& method) {
+  const auto start = Clock::now();
+  Distilled made;
+  made.key = hash_of(Json{
+      {"teacher", teacher.key}, {"method", Registry<Distillation>::in_force(method)}, {"seed", options_.seed}}
+                         .dump());
+  const auto folder = cache_ / "models" / fmt::format("{}-{}", name, made.key);
+  const bool there = fs::exists(folder / "result.json");
+  if (!there) {
+    fs::create_directories(folder);
+    DistilOptions options;
+    options.folder = folder.string(), options.seed = options_.seed;
+    options.resume = true, options.quiet = options_.quiet;
+    distil(teacher.model, *teacher.task, method, options);
+  }
+  made.student = load_model(folder.string());
+  const auto result = Json::parse(read_file(folder / "result.json"));
+  size_t index = 0;
+  for (const auto& stage : result.at("stages")) {
+    const auto of_stage = stage.at("stage").get<std::string>();
+    const auto place = stage_folder(folder.string(), ++index, of_stage);
+    fs::remove_all(fs::path(place) / "checkpoints");
+    made.after[of_stage] = load_model(place);
+  }
+  note("distil " + name, seconds_since(start), there);
   return made;
 }
 

@@ -44,6 +44,13 @@ struct Trained {
   std::string key;
 };
 
+// A student that a distillation made of a teacher, with the models after each stage, by the stages' names.
+struct Distilled {
+  std::shared_ptr<Model> student;
+  std::map<std::string, std::shared_ptr<Model>> after;
+  std::string key;
+};
+
 class StudyContext {
  public:
   // Fills in the folders that the options leave open. Throws where there is none to take.
@@ -60,6 +67,10 @@ class StudyContext {
   // (not scaled again), options.seed is added to the run's. A training that was cut goes on from its last
   // checkpoint.
   Trained trained(const std::string& name, Spec spec, const PartSpec& task, TrainOptions options);
+
+  // The student that a registered distillation makes of a trained teacher on its task; kept, and gone on
+  // with, as trained models are.
+  Distilled distilled(const std::string& name, const Trained& teacher, const PartSpec& method);
 
   // What `work` gives, or gave in an earlier run with the same settings, seed, scale and sources.
   Json stage(const std::string& name, const Json& settings, const std::function<Json()>& work);

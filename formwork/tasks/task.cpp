@@ -38,6 +38,10 @@ void Task::shape(Spec& spec) const {
   options["vocab"] = (vocab + to - 1) / to * to;
 }
 
+Tensor Task::loss(Model& model, Context& ctx, const Batch& part, const BatchSize& whole) const {
+  return objective(model.forward(ctx, part.inputs), part, 1 / static_cast<double>(whole.targets));
+}
+
 void Task::check(const Model& model) const {
   const auto needs = model_needs();
   if (!needs.contains("vocab")) return;

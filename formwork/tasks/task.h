@@ -12,6 +12,11 @@ namespace formwork {
 
 class Model;
 
+// How much a batch holds, padding left out.
+struct BatchSize {
+  int64_t rows = 0, tokens = 0, targets = 0;
+};
+
 struct Batch {
   Record inputs;  // of the model
   // [B, T] or [B] int64, -100 where there is none; or numbers [B, T, k], not a number where there is none.
@@ -20,6 +25,7 @@ struct Batch {
   int64_t rows() const { return targets.size(0); }
   int64_t target_count() const;
   int64_t token_count() const;  // real input tokens
+  BatchSize size() const { return {rows(), token_count(), target_count()}; }
   Batch narrow(int64_t first, int64_t rows) const;
 };
 
@@ -53,6 +59,10 @@ class Task {
 
   // The training objective: scale * the sum of the losses of all targets.
   virtual Tensor objective(const Record& out, const Batch& batch, double scale) const = 0;
+  // What a pass of `model` over `part` adds to the loss of an update whose rows are `whole`: sums over the
+  // part, divided by what the whole update holds, so that the parts that it is run in add up. By default the
+  // objective.
+  virtual Tensor loss(Model& model, Context& ctx, const Batch& part, const BatchSize& whole) const;
   virtual void measure(const Record& out, const Batch& batch, Sums& sums) const = 0;
   virtual Metrics metrics(const Sums& sums) const = 0;
 };

@@ -98,19 +98,18 @@ class Trainer {
 
   // Gradients of the mean over all targets of the batch, whatever the parts that it is run in -> the loss.
   double backward(const Batch& batch) {
-    const int64_t targets = batch.target_count();
-    if (targets == 0) fail("train: no row of step {} has a target", step_ + 1);
+    const auto whole = batch.size();
+    if (whole.targets == 0) fail("train: no row of step {} has a target", step_ + 1);
     const int64_t parts = std::min(options_.accumulate, batch.rows());
     double loss = 0;
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t first = batch.rows() * part / parts, end = batch.rows() * (part + 1) / parts;
-      loss += backward_part(parts == 1 ? batch : batch.narrow(first, end - first), part, targets);
+      loss += backward_part(parts == 1 ? batch : batch.narrow(first, end - first), part, whole);
     }
     return loss;
   }
 
-  double backward_part(const Batch& part, int64_t index, int64_t targets) {
-    const double scale = 1 / static_cast<double>(targets);
+  double backward_part(const Batch& part, int64_t index, const BatchSize& whole) {
     Tensor loss;
     {
       const PrecisionGuard precision(options_.precision, part.targets.device().type());
@@ -119,9 +118,9 @@ class Trainer {
       ctx.progress = static_cast<double>(step_) / static_cast<double>(options_.steps);
       ctx.seed = mix(mix(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(step_)),
                      static_cast<uint64_t>(index));
-      loss = task_.objective(model_.forward(ctx, part.inputs), part, scale);
+      loss = task_.loss(model_, ctx, part, whole);
       // Auxiliary losses are means over a part's tokens, so each part counts by its share of the targets.
-      const double share = static_cast<double>(part.target_count()) * scale;
+      const double share = static_cast<double>(part.target_count()) / static_cast<double>(whole.targets);
       for (const auto& [name, term] : ctx.auxiliary) loss = loss + term * share;
     }
     loss.backward();

@@ -3,8 +3,8 @@
 //   x + attention(norm(x)) * sigmoid(memory(norm(x))),  then the channel mixer: x + f(norm(x))
 //
 // Source: Titans: Learning to Memorize at Test Time (2024), section 4.2; the logistic gate is ours.
+#include "formwork/mixers/paired_state.h"
 #include "formwork/wiring/hybrid_options.h"
-#include "formwork/wiring/paired_state.h"
 #include "formwork/wiring/wiring.h"
 
 namespace formwork {

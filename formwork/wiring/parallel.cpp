@@ -21,6 +21,8 @@ class Both final : public Part {
     channel_tap_ = second.tap("out", build.out);
   }
   Traits traits() const override { return mixer_->traits(); }
+  TokenMixer* mixer() { return mixer_.get(); }
+  const std::string& mixer_path() const { return mixer_path_; }
   std::unique_ptr<State> make_state(const StateOptions& options) const { return mixer_->make_state(options); }
   // f(x) + g(y); the state is null in a whole pass.
   Tensor sum(Context& ctx, const Tensor& x, const Tensor& y, State* state) {
@@ -54,6 +56,9 @@ class ParallelStep final : public ResidualStep, public SplitFacet {
     return both_->make_state(options);
   }
   Traits traits() const override { return both_->traits(); }
+  TokenMixer* token_mixer() override { return both_->mixer(); }
+  const std::string& mixer_path() const override { return both_->mixer_path(); }
+  Tensor mixer_input(Context& ctx, const Tensor& x) override { return norm_->forward(ctx, x); }
 
   Split carry(SplitPass& pass, const Split& x) override {
     const auto first = normed(pass, *norm_, "norm", x);

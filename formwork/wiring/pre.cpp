@@ -11,6 +11,7 @@ class PreStep final : public ResidualStep, public SplitFacet {
     build.input = norm_->output_tap();
     set_body(build, mixer, channel);
   }
+  Tensor mixer_input(Context& ctx, const Tensor& x) override { return norm_->forward(ctx, x); }
 
   Split carry(SplitPass& pass, const Split& x) override {
     return add(pass, shortcut(pass, x), body(pass, normed(pass, *norm_, "norm", x)));

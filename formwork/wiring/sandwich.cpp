@@ -12,6 +12,7 @@ class SandwichStep final : public ResidualStep, public SplitFacet {
     set_body(build, mixer, channel);
     after_ = make_norm(build, "norm_after", build.out);
   }
+  Tensor mixer_input(Context& ctx, const Tensor& x) override { return norm_->forward(ctx, x); }
 
   Split carry(SplitPass& pass, const Split& x) override {
     const auto y = body(pass, normed(pass, *norm_, "norm", x));

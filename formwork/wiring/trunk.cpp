@@ -15,6 +15,7 @@ class TrunkStep final : public ResidualStep, public SplitFacet {
     build.reads_input_directly();
     set_body(build, mixer, channel);
   }
+  Tensor mixer_input(Context& ctx, const Tensor& x) override { return norm_->forward(ctx, x); }
 
   Split carry(SplitPass& pass, const Split& x) override {
     const auto trunk = normed(pass, *norm_, "norm", x);

@@ -29,6 +29,16 @@ struct Step {
   const ChangesTokens* tokens = nullptr;  // null: they stay as they are
 };
 
+// A second view of a step that has one token mixer: the mixer, and what it reads when the stream before the
+// step is x. Distillation compares mixers of two models on the stream of one of them.
+class MixingStep {
+ public:
+  virtual ~MixingStep() = default;
+  virtual TokenMixer* token_mixer() = 0;  // null: this step has none
+  virtual const std::string& mixer_path() const = 0;
+  virtual Tensor mixer_input(Context& ctx, const Tensor& x) = 0;
+};
+
 class Wiring : public Part {
  public:
   static const char* kind() { return "wiring"; }
@@ -40,7 +50,7 @@ class Wiring : public Part {
 // One residual sub-block: body, norm and shortcut; wirings differ in how `forward` joins them.
 //   shortcut: x, or x S^T where the Spec names a linear map "<step>.shortcut" (sliced streams); the stream
 //   after it then has an axis of its own, "<step>.stream".
-class ResidualStep : public Layer {
+class ResidualStep : public Layer, public MixingStep {
  public:
   Tensor forward(Context& ctx, const Tensor& x) final { return join(ctx, x, nullptr); }
   Tensor append(Context& ctx, const Tensor& x, State* state) final { return join(ctx, x, state); }
@@ -49,6 +59,9 @@ class ResidualStep : public Layer {
   }
   Traits traits() const override { return body_->traits(); }
   const Axis& out() const { return out_; }
+  TokenMixer* token_mixer() override { return dynamic_cast<TokenMixer*>(body_.get()); }
+  const std::string& mixer_path() const override { return path_; }
+  Tensor mixer_input(Context&, const Tensor& x) override { return x; }
 
  protected:
   // Finds the stream's axis after this step and builds the shortcut; `build` becomes the step's own scope.

@@ -20,6 +20,8 @@ TEST(Commands, EveryTableIsAnArrayWithOneObjectARow) {
       {"explain", model, "outlier_features", "--task", "copy"},
       {"explain", model, "cdt_words", "--task", "copy", "--rows", "2"},
       {"compress", model, "magnitude", "--out", (folder / "small").string()},
+      {"distil", model, "mohawk", "--task", "copy", "--set", "tokens=[64,64,64]", "--set", "batch=2",
+       "--quiet"},
       {"bench", "norms", "--lengths", "[4, 8]", "--repeats", "1"}};
   for (const auto& table : tables) {
     SCOPED_TRACE(fmt::format("{}", fmt::join(table, " ")));
@@ -109,20 +111,38 @@ TEST(Commands, HelpHasAnExampleForEveryCommandAndGroupsThem) {
   const auto help = output_of({"--help"});
   size_t last = 0;
   for (const char* group : {"Make and use models:", "Exchange models:", "Make models smaller:",
-                            "Look inside:", "Look up:", "Measure:"}) {
+                            "Teach models:", "Look inside:", "Look up:", "Measure:"}) {
     ASSERT_NE(help.find(group), std::string::npos) << group;
     EXPECT_GT(help.find(group), last) << group;
     last = help.find(group);
   }
   for (const char* command :
-       {"train", "eval", "generate", "explain", "compress", "pareto", "list", "show", "forward", "find",
-        "systems", "reproduce", "bench", "completion", "import", "export"}) {
+       {"train", "eval", "generate", "explain", "compress", "pareto", "distil", "list", "show", "forward",
+        "find", "systems", "reproduce", "bench", "completion", "import", "export"}) {
     EXPECT_NE(help.find(std::string("\n  ") + command + " "), std::string::npos) << command;
     const auto own = output_of({command, "--help"});
     EXPECT_NE(own.find("Example:  "), std::string::npos) << command;
     EXPECT_NE(own.find(command, own.find("Example:  ")), std::string::npos) << command;
   }
   EXPECT_TRUE(output_of({"--version"}).starts_with("formwork 0."));
+}
+
+TEST(Commands, DistilStopsAndGoesOn) {
+  const TemporaryFolder folder;
+  const auto model = (folder / "model").string(), student = (folder / "student").string();
+  make_copy_model(model);
+  std::vector<std::string> command = {
+      "distil",  model,      "mohawk", "--task", "copy", "--set", "batch=2", "--set", "tokens=[100,100,100]",
+      "--quiet", "--folder", student};
+  auto first = command;
+  first.insert(first.end(), {"--stop_after", "2"});
+  output_of(first);
+  EXPECT_FALSE(std::filesystem::exists(student + "/model.safetensors"));
+  command.push_back("--resume");
+  const auto rows = json_of(command);
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0].at("stage"), "matrices");
+  EXPECT_EQ(json_of({"eval", student, "--task", "copy", "--samples", "5"})[0].at("samples"), 5);
 }
 
 TEST(Commands, BenchMeasuresTimeMemoryAndGrowth) {

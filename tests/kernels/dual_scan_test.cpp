@@ -25,7 +25,7 @@ DualScanInput describe(const Size& n, const Tensors& t) {
   in.length = n.length, in.groups = n.groups, in.heads = n.heads, in.width = n.width, in.states = n.states;
   in.stride = t.rows.size(1), in.x = t.rows.data_ptr<float>();
   in.B = in.x + n.groups * n.heads * n.width, in.C = in.B + n.groups * n.states;
-  in.delta = t.delta.data_ptr<float>(), in.A = t.A.data_ptr<float>(), in.D = t.D.data_ptr<float>();
+  in.delta = in.gain = t.delta.data_ptr<float>(), in.A = t.A.data_ptr<float>(), in.D = t.D.data_ptr<float>();
   return in;
 }
 
@@ -64,6 +64,19 @@ TEST(DualScanKernel, EqualsTheRecurrence) {
       EXPECT_LT(gap(state, want.second), 2e-5 * (1 + want.second.abs().max().item<double>()));
     });
   }
+}
+
+TEST(DualScanKernel, TakesTheInputAsItIsWithoutGains) {
+  const Size n{5, 2, 1, 3, 2};
+  const auto t = random_tensors(n);
+  auto ones = at::ones({n.length, 2}), first = t.h.clone(), second = t.h.clone();
+  auto y = at::empty({n.length, 2 * n.width}), z = at::empty({n.length, 2 * n.width});
+  auto in = describe(n, t);
+  in.gain = ones.data_ptr<float>();
+  dual_scan_forward(in, first.data_ptr<float>(), y.data_ptr<float>());
+  in.gain = nullptr;
+  dual_scan_forward(in, second.data_ptr<float>(), z.data_ptr<float>());
+  EXPECT_TRUE(y.equal(z) && first.equal(second));
 }
 
 TEST(DualScanKernel, GivesTheSameBitsHoweverItIsCut) {

@@ -15,7 +15,7 @@ DualScan random_dual_scan(const ScanSize& n) {
   const auto random = [](at::IntArrayRef shape) { return at::randn(shape, at::kDouble); };
   const int64_t heads = n.groups * n.heads;
   DualScan s;
-  s.delta = at::rand({n.batch, n.tokens, heads}, at::kDouble) * 0.6;
+  s.delta = s.gain = at::rand({n.batch, n.tokens, heads}, at::kDouble) * 0.6;
   s.A = -at::rand({heads}, at::kDouble) * 3 - 0.1;
   s.B = random({n.batch, n.tokens, n.groups, n.states}),
   s.C = random({n.batch, n.tokens, n.groups, n.states});
@@ -106,7 +106,7 @@ TEST(DualScan, StaysFiniteWhereDecayIsFast) {
 // With one state, B = C = 1 and no skip each channel is a running sum that leaks.
 TEST(DualScan, GoldenStates) {
   DualScan s;
-  s.delta = at::full({1, 3, 1}, std::log(2.0), at::kDouble);
+  s.delta = s.gain = at::full({1, 3, 1}, std::log(2.0), at::kDouble);
   s.A = at::full({1}, -1.0, at::kDouble);
   s.B = s.C = s.x = at::ones({1, 3, 1, 1}, at::kDouble);
   for (const int64_t chunk : {1, 2, 3})

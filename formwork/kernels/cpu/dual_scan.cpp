@@ -18,11 +18,12 @@ void step_head(const DualScanInput& in, std::int64_t head, std::int64_t t, float
   const std::int64_t lanes = hn::Lanes(d), group = head / in.heads;
   const float *x = in.x + t * in.stride + head * in.width, *b = in.B + t * in.stride + group * in.states,
               *c = in.C + t * in.stride + group * in.states;
-  const float delta = in.delta[t * in.groups * in.heads + head];
-  const auto decay = hn::Set(d, std::exp(delta * in.A[head]));
+  const std::int64_t place_of_token = t * in.groups * in.heads + head;
+  const auto decay = hn::Set(d, std::exp(in.delta[place_of_token] * in.A[head]));
+  const auto gain = hn::Set(d, in.gain ? in.gain[place_of_token] : 1.0f);
   for (std::int64_t p = 0; p < in.width; p += lanes) {
     const std::int64_t left = in.width - p;
-    const auto channel = load_some(d, x + p, left), input = hn::Mul(channel, hn::Set(d, delta));
+    const auto channel = load_some(d, x + p, left), input = hn::Mul(channel, gain);
     auto sum = hn::Zero(d);
     for (std::int64_t n = 0; n < in.states; ++n) {
       float* place = h + n * in.width + p;

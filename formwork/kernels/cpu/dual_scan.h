@@ -1,10 +1,11 @@
 // The scan of state space duality, token by token, with the state in the caller's hands.
 //
-//   h[n,p] = exp(delta_t A) h[n,p] + B_t[n] delta_t x_t[p];   y_t[p] = sum_n C_t[n] h[n,p] + D x_t[p]
+//   h[n,p] = exp(delta_t A) h[n,p] + B_t[n] g_t x_t[p];   y_t[p] = sum_n C_t[n] h[n,p] + D x_t[p]
 //
-// for each head; B and C are shared by the heads of a group. Sums run over n in ascending order, so a
-// sequence gives the same bits however it is cut. Source: Transformers are SSMs: Generalized Models and
-// Efficient Algorithms Through Structured State Space Duality (2024).
+// for each head; g = delta in Mamba-2, 1 in its discrete form; B and C are shared by the heads of a group.
+// Sums run over n in ascending order, so a sequence gives the same bits however it is cut. Source:
+// Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State Space Duality
+// (2024).
 #pragma once
 #include <cstdint>
 
@@ -22,6 +23,7 @@ struct DualScanInput {
   const float* B = nullptr;      // [L, G N]
   const float* C = nullptr;      // [L, G N]
   const float* delta = nullptr;  // [L, G R], dense
+  const float* gain = nullptr;   // g, [L, G R], dense; null: 1
   const float* A = nullptr;      // [G R], not positive
   const float* D = nullptr;      // [G R]
 };

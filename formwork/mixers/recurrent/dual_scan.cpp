@@ -23,18 +23,20 @@ Tensor in_blocks(const Tensor& x, int64_t chunk) {
   return (missing ? at::constant_pad_nd(x, padding) : x).unflatten(1, {-1, chunk});
 }
 
+Tensor gained(const DualScan& s) { return s.gain.defined() ? s.x * s.gain.unsqueeze(-1) : s.x; }
+
 // What a block needs, head by head: numbers of tokens [B, K, G, R, c] and matrices [B, K, G, c, N].
 struct Blocks {
   Tensor sums;   // of delta A up to and with each token, in float64: [B, K, G, R, c]
   Tensor B, C;   // [B, K, G, c, N]
-  Tensor input;  // delta x, [B, K, c, G, R, P]
+  Tensor input;  // g x, [B, K, c, G, R, P]
 };
 
 Blocks blocks_of(const DualScan& s, const Sizes& n, int64_t chunk) {
   const auto heads = [&](const Tensor& x) { return in_blocks(x, chunk).unflatten(3, {n.groups, n.heads}); };
   const auto rates = (s.delta.to(at::kDouble) * s.A.to(at::kDouble));
   return {heads(rates).permute({0, 1, 3, 4, 2}).cumsum(-1), in_blocks(s.B, chunk).transpose(2, 3),
-          in_blocks(s.C, chunk).transpose(2, 3), heads(s.x * s.delta.unsqueeze(-1))};
+          in_blocks(s.C, chunk).transpose(2, 3), heads(gained(s))};
 }
 
 // How much of the input of token s reaches token t of the block: [B, K, G, R, c, c].
@@ -94,7 +96,7 @@ std::pair<Tensor, Tensor> dual_scan_steps(const DualScan& s) {
       (s.h0.defined() ? s.h0 : at::zeros({n.batch, n.groups * n.heads, n.width, n.states}, s.x.options()))
           .unflatten(1, heads);
   const auto decay = (s.delta * s.A).exp().unflatten(2, heads);
-  const auto input = (s.x * s.delta.unsqueeze(-1)).unflatten(2, heads);
+  const auto input = gained(s).unflatten(2, heads);
   std::vector<Tensor> rows;
   for (int64_t t = 0; t < n.tokens; ++t) {
     // [B, G, R, 1, 1] [B, G, R, P, N] + [B, G, R, P, 1] [B, G, 1, 1, N]
@@ -108,7 +110,7 @@ std::pair<Tensor, Tensor> dual_scan_steps(const DualScan& s) {
 Tensor dual_scan_matrix(const DualScan& s) {
   const Sizes n(s);
   const auto weights = weights_of(blocks_of(s, n, n.tokens)).squeeze(1).flatten(1, 2);  // [B, H, L, L]
-  const auto matrix = weights * s.delta.transpose(1, 2).unsqueeze(2);
+  const auto matrix = s.gain.defined() ? weights * s.gain.transpose(1, 2).unsqueeze(2) : weights;
   return s.D.defined() ? matrix + at::diag_embed(s.D.unsqueeze(-1).expand({-1, n.tokens})) : matrix;
 }
 

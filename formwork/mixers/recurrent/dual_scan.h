@@ -1,14 +1,13 @@
 // The scan of state space duality: a selective scan whose decay is one number a head, so that a block of
 // tokens is a masked matrix product, and blocks meet through their states alone.
 //
-//   h_t[p,n] = exp(delta_t A) h_{t-1}[p,n] + delta_t x_t[p] B_t[n],   y_t[p] = sum_n C_t[n] h_t[p,n] + D
-//   x_t[p]
+//   h_t[p,n] = exp(delta_t A) h_{t-1}[p,n] + g_t x_t[p] B_t[n],   y_t[p] = sum_n C_t[n] h_t[p,n] + D x_t[p]
 //
-// for each head, with delta_t, A and D numbers; B_t and C_t [N] are shared by the heads of a group. Written
-// as a matrix over tokens, y = M x with M[t,s] = C_t . B_s exp(A sum_{s<r<=t} delta_r) delta_s for s <= t,
-// and D on the diagonal. A step with delta = 0 leaves h as it is. Plain ATen operations: any dtype and
-// device, any order of derivative. Source: Transformers are SSMs: Generalized Models and Efficient Algorithms
-// Through Structured State Space Duality (2024).
+// for each head, with delta_t, g_t, A and D numbers (g = delta in Mamba-2, 1 in its discrete form); B_t and
+// C_t [N] are shared by the heads of a group. Written as a matrix over tokens, y = M x with M[t,s] = C_t .
+// B_s exp(A sum_{s<r<=t} delta_r) g_s for s <= t, and D on the diagonal. A step with delta = g = 0 leaves h
+// as it is. Plain ATen operations: any dtype and device, any order of derivative. Source: Transformers are
+// SSMs: Generalized Models and Efficient Algorithms Through Structured State Space Duality (2024).
 #pragma once
 #include <utility>
 
@@ -16,9 +15,10 @@
 
 namespace formwork {
 
-// All of one floating dtype. Head h reads group h / (H / G). Undefined: no skip (D), zeros (h0).
+// All of one floating dtype. Head h reads group h / (H / G). Undefined: ones (gain), no skip (D), zeros (h0).
 struct DualScan {
   Tensor delta;  // [B, L, H], not negative
+  Tensor gain;   // g, [B, L, H]
   Tensor A;      // [H], negative
   Tensor B, C;   // [B, L, G, N]
   Tensor x;      // [B, L, H, P]

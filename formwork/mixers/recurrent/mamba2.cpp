@@ -115,7 +115,7 @@ DualScan Mamba2::prepare(Context& ctx, const Tensor& xbc, const Tensor& steps) {
   const auto& a_log = ctx.value(*a_log_);
   const auto type = at::promote_types(a_log.scalar_type(), xbc.scalar_type());
   DualScan scan;
-  scan.delta = step_sizes(ctx, steps).to(type);
+  scan.delta = scan.gain = step_sizes(ctx, steps).to(type);
   scan.A = -a_log.to(type).exp();
   scan.x = parts[0].to(type).unflatten(-1, {heads(), head_width_.size});
   scan.B = parts[1].to(type).unflatten(-1, {groups_.size, state_.size});

@@ -82,7 +82,7 @@ void Mamba2::scan(const Sequence& sequence, float* h, const Buffers& buffers) co
   in.length = sequence.count, in.groups = groups_, in.heads = heads_, in.width = width_, in.states = states_;
   in.stride = convolved(), in.x = buffers.xbc + sequence.first * convolved();
   in.B = in.x + inner_, in.C = in.B + groups_ * states_;
-  in.delta = buffers.delta + sequence.first * heads(), in.A = rates_.data(), in.D = skip_;
+  in.delta = in.gain = buffers.delta + sequence.first * heads(), in.A = rates_.data(), in.D = skip_;
   dual_scan_forward(in, h, buffers.y + sequence.first * inner_);
 }
 
