@@ -19,7 +19,7 @@ struct Batch {
 
   int64_t rows() const { return targets.size(0); }
   int64_t target_count() const;
-  int64_t token_count() const;  // real input tokens
+  int64_t token_count() const;  // real input tokens; of inputs that are no tokens (images), rows
   Batch narrow(int64_t first, int64_t rows) const;
 };
 
