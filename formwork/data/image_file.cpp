@@ -21,7 +21,8 @@ constexpr int64_t kMostPixels = int64_t{1} << 28;
 
 std::string image_ending(const std::filesystem::path& path) {
   auto ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return ending;
 }
 
@@ -87,7 +88,8 @@ at::Tensor read_png(const std::string& bytes, const std::string& where) {
   png_image image;
   std::memset(&image, 0, sizeof image);
   image.version = PNG_IMAGE_VERSION;
-  if (!png_image_begin_read_from_memory(&image, bytes.data(), bytes.size())) fail("{}: {}", where, image.message);
+  if (!png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()))
+    fail("{}: {}", where, image.message);
   image.format = PNG_FORMAT_RGB;
   at::Tensor pixels;
   try {

@@ -111,9 +111,9 @@ class ConvClassifier final : public Head {
       const bool last = i + 1 == options_.linears;
       LinearNeed need;
       need.role = Role::head, need.in = axis, need.input = input, need.bias = true;
-      axis = !last                 ? child.axis("hidden", widened(options_.features), Group::permute)
+      axis = !last                ? child.axis("hidden", widened(options_.features), Group::permute)
              : options_.embedding ? child.axis("features", options_.features)
-                                   : build.axis("classes", options_.classes, Group::none);
+                                  : build.axis("classes", options_.classes, Group::none);
       need.out = axis;
       maps_.push_back(make_linear(child, "map", need));
       input = -1;

@@ -42,8 +42,8 @@ class ImagesTask final : public PredictionTask {
     if (training_.pixels.defined()) return;
     if (options_.folder.empty()) fail("images: which folder? set \"folder\" to one of classes of images");
     normalize_as(meta);
-    const auto names = meta.contains("labels") ? meta["labels"].get<std::vector<std::string>>()
-                                               : std::vector<std::string>();
+    const auto names =
+        meta.contains("labels") ? meta["labels"].get<std::vector<std::string>>() : std::vector<std::string>();
     training_ = read_image_folder(options_.folder, options_.side, names);
     take_rows();
     meta["labels"] = training_.label_names;
@@ -82,7 +82,8 @@ class ImagesTask final : public PredictionTask {
     if (meta.contains("image_mean")) options_.mean = meta["image_mean"].get<std::vector<double>>();
     if (meta.contains("image_std")) options_.std = meta["image_std"].get<std::vector<double>>();
     const auto wrong = [](const std::vector<double>& values, double low) {
-      return values.size() != 3 || std::any_of(values.begin(), values.end(), [&](double v) { return v < low; });
+      return values.size() != 3 ||
+             std::any_of(values.begin(), values.end(), [&](double v) { return v < low; });
     };
     if (wrong(options_.mean, 0) || wrong(options_.std, 1e-6))
       fail("images: expected 3 numbers from 0 on for mean and 3 above 0 for std, found [{}] and [{}]",

@@ -72,7 +72,8 @@ TEST_P(StepRules, AreASettingThatAResumedRunMustShare) {
   auto trained = model();
   train(*trained, *task, options);
   options.resume = true;
-  options.step_rule = options.step_rule.type == "plain" ? PartSpec("local", {{"head", "lm"}}) : PartSpec("plain");
+  options.step_rule =
+      options.step_rule.type == "plain" ? PartSpec("local", {{"head", "lm"}}) : PartSpec("plain");
   EXPECT_NE(error_of([&] { train(*trained, *task, options); }).find("the run to resume had step_rule ="),
             std::string::npos);
 }

@@ -37,7 +37,8 @@ TEST(ImageFile, NamesWhatIsBroken) {
   const TemporaryFolder folder;
   auto bytes = read_file(pictures() / "dark/even.jpg");
   write_atomically(folder / "a.jpg", "no image");
-  EXPECT_NE(error_of([&] { read_image(folder / "a.jpg"); }).find("a.jpg: Not a JPEG file"), std::string::npos);
+  EXPECT_NE(error_of([&] { read_image(folder / "a.jpg"); }).find("a.jpg: Not a JPEG file"),
+            std::string::npos);
   write_atomically(folder / "b.png", "no image");
   EXPECT_NE(error_of([&] { read_image(folder / "b.png"); }).find("b.png: "), std::string::npos);
   bytes = read_file(pictures() / "bright/colours.png");
@@ -52,9 +53,11 @@ TEST(ImageFolder, IsAFolderOfClasses) {
   EXPECT_EQ(images.labels, (std::vector<int64_t>{0, 1, 1}));
   ASSERT_EQ(images.pixels.sizes(), at::IntArrayRef({3, 3, 6, 8}));
   EXPECT_EQ(read_image_folder(pictures(), 4).pixels.sizes(), at::IntArrayRef({3, 3, 4, 4}));
-  EXPECT_NE(error_of([] { read_image_folder(pictures() / "dark", 0); }).find("expected a folder of"), std::string::npos);
-  EXPECT_NE(error_of([] { read_image_folder(pictures(), 0, {"bright", "dim"}); })
-                .find("expected the classes [bright, dim], found [bright, dark]"),
+  EXPECT_NE(error_of([] { read_image_folder(pictures() / "dark", 0); }).find("expected a folder of"),
+            std::string::npos);
+  EXPECT_NE(error_of([] {
+              read_image_folder(pictures(), 0, {"bright", "dim"});
+            }).find("expected the classes [bright, dim], found [bright, dark]"),
             std::string::npos);
   const TemporaryFolder folder;
   EXPECT_EQ(error_of([&] { read_image_folder(folder / "none", 0); }),
@@ -100,7 +103,8 @@ TEST(ImagesTask, MovesAndMirrorsBySeedAndStepAlone) {
   for (int64_t step = 0; step < 16; ++step) {
     const auto a = of(*mirror, 1, step), b = of(*plain, 1, step);
     for (int64_t i = 0; i < 3; ++i)
-      if (!at::equal(b[i], b[i].flip(2))) kept += at::equal(a[i], b[i]), flipped += at::equal(a[i], b[i].flip(2));
+      if (!at::equal(b[i], b[i].flip(2)))
+        kept += at::equal(a[i], b[i]), flipped += at::equal(a[i], b[i].flip(2));
   }
   EXPECT_GE(kept, 3);
   EXPECT_GE(flipped, 3);
@@ -109,13 +113,18 @@ TEST(ImagesTask, MovesAndMirrorsBySeedAndStepAlone) {
 
 TEST(ImagesTask, RefusesWrongNumbersAndModelsWithoutClasses) {
   Json meta;
-  EXPECT_NE(error_of([&] { images_task({{"std", {1, 1}}}, meta); }).find("expected 3 numbers"), std::string::npos);
+  EXPECT_NE(error_of([&] {
+              images_task({{"std", {1, 1}}}, meta);
+            }).find("expected 3 numbers"),
+            std::string::npos);
   Json fresh;
   const auto task = images_task({}, fresh);
   Spec spec;
-  spec.model = PartSpec("image_encoder", {{"width", 4}, {"stem", {{"type", "patch"}, {"image", 6}, {"patch", 2}}}});
-  EXPECT_NE(error_of([&] { task->check(*build_model(spec)); }).find("images: the model has no classifier head"),
-            std::string::npos);
+  spec.model =
+      PartSpec("image_encoder", {{"width", 4}, {"stem", {{"type", "patch"}, {"image", 6}, {"patch", 2}}}});
+  EXPECT_NE(
+      error_of([&] { task->check(*build_model(spec)); }).find("images: the model has no classifier head"),
+      std::string::npos);
 }
 
 }  // namespace

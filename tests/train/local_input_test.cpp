@@ -19,13 +19,19 @@ TEST(LocalModules, AreCutAfterSegmentsAndLayers) {
 
 TEST(LocalModules, AreNotCutInsideASegment) {
   EXPECT_EQ(error_of([] { named_cuts(kSegments, {"layers.0.mixer.out"}); }),
-            "step rule 'local': cut 'layers.0.mixer.out' lies inside the segment 'layers.0.mixer'; cut after it, or "
+            "step rule 'local': cut 'layers.0.mixer.out' lies inside the segment 'layers.0.mixer'; cut after "
+            "it, or "
             "after another");
-  EXPECT_NE(error_of([] { named_cuts(kSegments, {"layers.9"}); }).find("unknown step rule 'local': segment 'layers.9'"),
+  EXPECT_NE(error_of([] {
+              named_cuts(kSegments, {"layers.9"});
+            }).find("unknown step rule 'local': segment 'layers.9'"),
             std::string::npos);
-  EXPECT_NE(error_of([] { named_cuts(kSegments, {"layers.2", "layers.0"}); }).find("does not come after"),
+  EXPECT_NE(error_of([] {
+              named_cuts(kSegments, {"layers.2", "layers.0"});
+            }).find("does not come after"),
             std::string::npos);
-  EXPECT_NE(error_of([] { named_cuts(kSegments, {"layers.3"}); }).find("nothing is left after"), std::string::npos);
+  EXPECT_NE(error_of([] { named_cuts(kSegments, {"layers.3"}); }).find("nothing is left after"),
+            std::string::npos);
 }
 
 // All ways to cut between blocks.
@@ -49,7 +55,8 @@ TEST(LocalModules, AreBalanced) {
   for (int draw = 0; draw < 20; ++draw) {
     at::manual_seed(draw);
     std::vector<int64_t> bytes, blocks;
-    for (size_t i = 0; i < segments.size(); ++i) bytes.push_back(at::randint(1, 100, {1}, at::kLong).item<int64_t>());
+    for (size_t i = 0; i < segments.size(); ++i)
+      bytes.push_back(at::randint(1, 100, {1}, at::kLong).item<int64_t>());
     for (size_t i = 0; i < bytes.size(); i += 2) blocks.push_back(bytes[i] + bytes[i + 1]);
     for (int64_t modules = 1; modules <= 7; ++modules) {
       int64_t greatest = 0;
@@ -86,9 +93,11 @@ TEST(LocalInput, RefusesMoreModulesThanBlocks) {
             "step rule 'local': 5 modules, but the model has 4 blocks to cut between");
   auto rule = three_modules();
   rule["modules"] = 2;
-  EXPECT_EQ(refusal(pyramid(), FewImages(), rule), "step rule 'local': 2 cuts make 3 modules, but modules is 2");
+  EXPECT_EQ(refusal(pyramid(), FewImages(), rule),
+            "step rule 'local': 2 cuts make 3 modules, but modules is 2");
   rule["cuts"] = {1};
-  EXPECT_NE(refusal(pyramid(), FewImages(), rule).find("expected a list of names, found [1]"), std::string::npos);
+  EXPECT_NE(refusal(pyramid(), FewImages(), rule).find("expected a list of names, found [1]"),
+            std::string::npos);
 }
 
 TEST(LocalInput, RefusesTiedWeightsAcrossACut) {
@@ -98,13 +107,15 @@ TEST(LocalInput, RefusesTiedWeightsAcrossACut) {
   Json meta;
   task->prepare(meta);
   const auto error = refusal(model, *task, {{"type", "local"}, {"cuts", {"layers.0"}}, {"head", "lm"}});
-  EXPECT_NE(error.find("parameter 'embed.weight' is shared by modules 1 (layers.0.mixer to layers.0.channel) and 2"),
+  EXPECT_NE(error.find(
+                "parameter 'embed.weight' is shared by modules 1 (layers.0.mixer to layers.0.channel) and 2"),
             std::string::npos)
       << error;
   auto spec = Spec::from_json(small_pyramid(), "test");
   spec.sources = {{"layers.3.*", {{"type", "shared"}, {"with", "layers.2.*"}}}};
-  EXPECT_NE(refusal(build_model(spec, 1, at::kDouble), FewImages(), three_modules()).find("is shared by modules 2"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal(build_model(spec, 1, at::kDouble), FewImages(), three_modules()).find("is shared by modules 2"),
+      std::string::npos);
 }
 
 TEST(LocalInput, RefusesAFrozenModuleWithALoss) {
@@ -112,19 +123,21 @@ TEST(LocalInput, RefusesAFrozenModuleWithALoss) {
   for (const char* part : {"stem.*", "layers.0.*", "layers.1.*"})
     spec.sources[part] = {{"type", "stored"}, {"frozen", true}};
   EXPECT_EQ(refusal(build_model(spec, 1, at::kDouble), FewImages(), three_modules()),
-            "step rule 'local': module 1 (layers.0.mixer to layers.1.merge) has a loss of its own, but nothing in it "
+            "step rule 'local': module 1 (layers.0.mixer to layers.1.merge) has a loss of its own, but "
+            "nothing in it "
             "is trained");
 }
 
 TEST(LocalInput, RefusesAReconstructionOfAnotherShape) {
   auto json = small_pyramid();
   json["model"]["stem"]["class_token"] = true;
-  json["model"]["layers"] = {{"repeat", 2},
-                             {"pattern", {{{"mixer", {{"type", "attention"}, {"heads", 2}}}, {"channel", "mlp"}}}}};
+  json["model"]["layers"] = {
+      {"repeat", 2}, {"pattern", {{{"mixer", {{"type", "attention"}, {"heads", 2}}}, {"channel", "mlp"}}}}};
   Json rule = three_modules();
   rule["cuts"] = {"layers.0"};
   EXPECT_EQ(refusal(build_model(Spec::from_json(json, "test"), 1, at::kDouble), FewImages(), rule),
-            "step rule 'local': the reconstruction of module 1 has the shape [8, 17, 3], what it should give back [8, "
+            "step rule 'local': the reconstruction of module 1 has the shape [8, 17, 3], what it should give "
+            "back [8, "
             "64, 3]");
 }
 
@@ -150,7 +163,8 @@ TEST(LocalInput, WarnsOnceWhereTheContrastiveLossHasNoPositives) {
   step.gradients();
   const auto loss = step.gradients();
   const auto said = testing::internal::GetCapturedStderr();
-  EXPECT_EQ(said.find("no two rows of a batch have one label"), said.rfind("no two rows of a batch have one label"));
+  EXPECT_EQ(said.find("no two rows of a batch have one label"),
+            said.rfind("no two rows of a batch have one label"));
   EXPECT_NE(said.find("no two rows of a batch have one label"), std::string::npos);
   EXPECT_EQ(loss.terms.at(1), (std::pair<std::string, double>("module_1/task", 0.0)));
 }
@@ -169,7 +183,8 @@ TEST(LocalInput, RefusesWhatHasNoLoss) {
             std::string::npos);
   rule = three_modules();
   rule["objective"] = "contrast";
-  EXPECT_NE(refusal(pyramid(), FewImages(), rule).find("which head 'classifier' does not write"), std::string::npos);
+  EXPECT_NE(refusal(pyramid(), FewImages(), rule).find("which head 'classifier' does not write"),
+            std::string::npos);
 }
 
 TEST(LocalWeights, AreLinearInDepth) {

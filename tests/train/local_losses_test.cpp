@@ -35,7 +35,8 @@ TEST(SupervisedContrastive, IsItsDefinition) {
   for (const std::vector<int64_t>& labels : {std::vector<int64_t>{0, 1, 0, 2, 1, 0}, {0, 1, 2, 3, 4, 5}}) {
     const auto given = at::tensor(labels, at::kLong);
     for (const double tau : {0.07, 0.5})
-      EXPECT_NEAR(supervised_contrastive(z, given, tau).item<double>(), contrastive_by_loops(z, labels, tau), 1e-6);
+      EXPECT_NEAR(supervised_contrastive(z, given, tau).item<double>(), contrastive_by_loops(z, labels, tau),
+                  1e-6);
   }
   EXPECT_FALSE(has_positives(at::arange(4, at::kLong)));
   EXPECT_TRUE(has_positives(at::tensor({0, 1, 0}, at::kLong)));
@@ -85,10 +86,12 @@ TEST(Reconstruction, UndoesAnOrthogonalSpaceToDepthExactly) {
   at::manual_seed(4);
   const auto fine = at::randn({3, 16, 5}, at::kDouble);
   const auto p = std::get<0>(at::linalg_qr(at::randn({20, 20}, at::kDouble)));
-  const auto merged = fine.view({3, 2, 2, 2, 2, 5}).permute({0, 1, 3, 2, 4, 5}).reshape({3, 4, 20}).matmul(p.t());
+  const auto merged =
+      fine.view({3, 2, 2, 2, 2, 5}).permute({0, 1, 3, 2, 4, 5}).reshape({3, 4, 20}).matmul(p.t());
   Inventory inventory;
   inventory.dtype = at::kDouble;
-  Build build(inventory, "decoder", Axis{"coarse", 20}, Axis{"", 5});
+  Build build(inventory, "decoder", {}, Axis{"", 5});
+  build.in = build.axis("in", 20);
   const auto decoder = Registry<Reconstructor>::make("linear", build, Enlargement{2, 2});
   {
     const at::NoGradGuard guard;
@@ -105,9 +108,10 @@ TEST(Reconstruction, UndoesAnOrthogonalSpaceToDepthExactly) {
 
 TEST(InformationKept, IsAllWherePatchesAreMergedByAnInvertibleMap) {
   auto spec = Spec::from_json(small_pyramid(), "test");
-  spec.model.options["layers"] =
-      Json::array({window_block(2, 0), {{"type", "patch_merging"}, {"width", 32}, {"norm", nullptr}},
-                   {{"type", "patch_merging"}, {"width", 16}, {"norm", nullptr}}, window_block(1, 0)});
+  spec.model.options["layers"] = Json::array({window_block(2, 0),
+                                              {{"type", "patch_merging"}, {"width", 32}, {"norm", nullptr}},
+                                              {{"type", "patch_merging"}, {"width", 16}, {"norm", nullptr}},
+                                              window_block(1, 0)});
   auto model = build_model(spec, 1, at::kDouble);
   at::manual_seed(5);
   std::vector<Record> batches;
@@ -117,7 +121,10 @@ TEST(InformationKept, IsAllWherePatchesAreMergedByAnInvertibleMap) {
   EXPECT_GT(all.explained, 1 - 1e-8);
   const auto some = information_kept(*model, batches, "layers.1", "layers.2");
   EXPECT_LT(some.explained, 0.9) << "16 numbers for 128";
-  EXPECT_NE(error_of([&] { information_kept(*model, {{{"pixel_values", at::rand({4, 3, 8, 8}, at::kDouble)}}}, "layers.0", "layers.1"); }).find("rows to fit"),
+  EXPECT_NE(error_of([&] {
+              information_kept(*model, {{{"pixel_values", at::rand({4, 3, 8, 8}, at::kDouble)}}}, "layers.0",
+                               "layers.1");
+            }).find("rows to fit"),
             std::string::npos);
 }
 

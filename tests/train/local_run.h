@@ -9,7 +9,8 @@ namespace formwork {
 
 class FewImages final : public PredictionTask {
  public:
-  explicit FewImages(int64_t rows = 8, at::ScalarType dtype = at::kDouble, int64_t classes = 3) : classes_(classes) {
+  explicit FewImages(int64_t rows = 8, at::ScalarType dtype = at::kDouble, int64_t classes = 3)
+      : classes_(classes) {
     auto draws = make_stream(3, "images");
     all_.inputs["pixel_values"] = at::rand({rows, 3, 8, 8}, draws, at::TensorOptions(at::kDouble)).to(dtype);
     all_.targets = at::arange(rows, at::kLong).remainder(classes);
@@ -48,13 +49,15 @@ inline Json small_pyramid(double dropout = 0) {
           {"model",
            {{"type", "image_encoder"},
             {"width", 8},
-            {"stem", {{"type", "patch"}, {"image", 8}, {"patch", 2}, {"class_token", false}, {"positions", false}}},
+            {"stem",
+             {{"type", "patch"}, {"image", 8}, {"patch", 2}, {"class_token", false}, {"positions", false}}},
             {"layers", Json::array({window_block(2, dropout), "patch_merging", window_block(2, dropout),
                                     window_block(2, dropout)})},
             {"head", {{"type", "classifier"}, {"classes", 3}}}}}};
 }
 
-inline std::shared_ptr<Model> pyramid(at::ScalarType dtype = at::kDouble, double dropout = 0, uint64_t seed = 1) {
+inline std::shared_ptr<Model> pyramid(at::ScalarType dtype = at::kDouble, double dropout = 0,
+                                      uint64_t seed = 1) {
   return build_model(Spec::from_json(small_pyramid(dropout), "test"), seed, dtype);
 }
 
@@ -98,7 +101,8 @@ struct OneStep {
   Batch batch;
 };
 
-// Three modules: layer 0 and the merging one, then each of the others; heads and decoders as simple as can be.
+// Three modules: layer 0 and the merging one, then each of the others; heads and decoders as simple as can
+// be.
 inline Json three_modules() {
   return {{"type", "local"},
           {"cuts", {"layers.1", "layers.2"}},

@@ -37,7 +37,8 @@ TwoStreams streams_of(Model& model, const std::vector<Record>& batches, const st
   for (const auto& batch : batches) {
     auto ctx = model.make_context();
     auto streams = model.start(ctx, batch);
-    if (streams.size() != 1) fail("information_kept: expected a model of one stream, found {}", streams.size());
+    if (streams.size() != 1)
+      fail("information_kept: expected a model of one stream, found {}", streams.size());
     auto& stream = streams.begin()->second;
     if (stream.layout.lengths.defined() || stream.layout.packed())
       fail("information_kept: expected rows of one length, found others");

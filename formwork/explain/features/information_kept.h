@@ -6,7 +6,7 @@
 namespace formwork {
 
 struct InformationKept {
-  int64_t rows = 0;     // of the records, of which every fourth is held out
+  int64_t rows = 0;      // of the records, of which every fourth is held out
   double explained = 0;  // 1 - E |y - t|^2 / E |t - mean t|^2 over held-out rows, t of the earlier stream
 };
 

@@ -1,5 +1,5 @@
-// InfoPro's decoder (Wang et al., 2021): the map is resized to the target's by bilinear interpolation, corners
-// on corners, and read by two convolutions of 3 x 3,
+// InfoPro's decoder (Wang et al., 2021): the map is resized to the target's by bilinear interpolation,
+// corners on corners, and read by two convolutions of 3 x 3,
 //
 //   y = conv(relu(batch_norm(conv(resize(x)))))        x [B, h w, C], 12 widen channels between, y [B, h' w',
 //   C']
@@ -45,8 +45,8 @@ class ConvReconstructor final : public Reconstructor {
     const auto [rows, columns] = map_sides(&target, path_);
     auto map = x.unflatten(1, {height, width});
     if (rows != height || columns != width)
-      map = at::upsample_bilinear2d(map.movedim(-1, 1), {rows, columns}, /*align_corners=*/true)
-                .movedim(1, -1);
+      map =
+          at::upsample_bilinear2d(map.movedim(-1, 1), {rows, columns}, /*align_corners=*/true).movedim(1, -1);
     const auto inner = activation_->forward(ctx, norm_->forward(ctx, first_->forward(ctx, map)));
     return second_->forward(ctx, inner).flatten(1, 2);
   }

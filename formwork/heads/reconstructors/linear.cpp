@@ -16,8 +16,7 @@ class LinearReconstructor final : public Reconstructor {
   LinearReconstructor(Build& build, const Enlargement& by, const Options&) : by_(by), path_(build.path()) {
     LinearNeed need;
     need.in = build.in, need.input = build.input, need.bias = true;
-    need.out = by.rows * by.columns == 1 ? Dim(build.out)
-                                         : Dim::plain(by.rows * by.columns * build.out.size);
+    need.out = by.rows * by.columns == 1 ? Dim(build.out) : Dim::plain(by.rows * by.columns * build.out.size);
     map_ = make_linear(build, "map", need);
   }
   Traits traits() const override {
@@ -35,7 +34,8 @@ class LinearReconstructor final : public Reconstructor {
   std::unique_ptr<LinearMap> map_;
 };
 
-FORMWORK_PART(Reconstructor, LinearReconstructor, "linear", "a linear map of each token, and a pixel shuffle");
+FORMWORK_PART(Reconstructor, LinearReconstructor, "linear",
+              "a linear map of each token, and a pixel shuffle");
 
 }  // namespace
 }  // namespace formwork

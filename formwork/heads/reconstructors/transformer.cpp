@@ -1,5 +1,5 @@
-// Reconstruction by a transformer: a linear map to a narrow stream, one block whose tokens see each other, and
-// a linear map to the tokens of the target that lie where each token does,
+// Reconstruction by a transformer: a linear map to a narrow stream, one block whose tokens see each other,
+// and a linear map to the tokens of the target that lie where each token does,
 //
 //   y = shuffle(block(x V^T + c) W^T + b)        x [B, h w, C], V [width, C], W [rows columns C', width]
 #include "formwork/heads/reconstructors/reconstructor.h"
@@ -33,8 +33,7 @@ class TransformerReconstructor final : public Reconstructor {
                                  {"channel", {{"type", "mlp"}, {"hidden", options.hidden}}}});
     block_ = Registry<Wiring>::make(child, block);
     need.in = block_->out(), need.input = -1;
-    need.out = by.rows * by.columns == 1 ? Dim(build.out)
-                                         : Dim::plain(by.rows * by.columns * build.out.size);
+    need.out = by.rows * by.columns == 1 ? Dim(build.out) : Dim::plain(by.rows * by.columns * build.out.size);
     up_ = make_linear(build, "up", need);
   }
 

@@ -1,10 +1,12 @@
 // Local learning on transformers by feature reconstruction (2022): modules that learn by losses of their own
-// need less memory than end-to-end training, and giving back what a module read keeps what later modules need.
+// need less memory than end-to-end training, and giving back what a module read keeps what later modules
+// need.
 //
 // A part of CIFAR-10, a small Swin with two cuts at the ends of its stages. The paper's gain over giving back
 // the image (0.58 points) is below the noise of 2,000 test images (about 1.1 points a run), so it is shown
 // and not judged.
 #include "formwork/explain/features/information_kept.h"
+#include "formwork/models/built_in_specs.h"
 #include "formwork/report/table.h"
 #include "formwork/studies/recipes/char_decoder.h"
 #include "formwork/studies/recipes/local_learning_runs.h"
@@ -63,19 +65,21 @@ void LocalLearningStudy::measure(StudyContext& ctx, Arm& arm) const {
   const auto share = 1 / static_cast<double>(options_.seeds);
   for (int64_t seed = 0; seed < options_.seeds; ++seed) {
     TrainOptions options;
-    options.steps = ctx.scaled(options_.epochs * ((kTrainingImages + options_.batch - 1) / options_.batch), 2);
+    options.steps =
+        ctx.scaled(options_.epochs * ((kTrainingImages + options_.batch - 1) / options_.batch), 2);
     options.batch = options_.batch, options.rate = options_.rate, options.seed = 1000 * seed;
     options.optimizer.options = {{"decay", 0.05}}, options.step_rule = arm.rule;
     options.evaluate_batch = 250;
     const auto name = fmt::format("{} {}", arm.name, seed);
-    const auto trained = ctx.trained(name, local_learning_model(), task, options);
+    const auto trained = ctx.trained(name, built_in_spec("tiny-swin"), task, options);
     const auto found = ctx.stage("evaluate " + name, {{"model", trained.key}}, [&] {
       std::vector<Record> images;
       for (int64_t i = 0; i < ctx.scaled(8, 2); ++i)
         images.push_back(trained.task->evaluation_batch(250, i % 8).inputs);
       return Json{
           {"accuracy", 100 * evaluated(ctx, *trained.model, *trained.task, 2000, "accuracy")},
-          {"kept", information_kept(*trained.model, images, kLocalStageEnds[0], kLocalStageEnds[1]).explained}};
+          {"kept",
+           information_kept(*trained.model, images, kLocalStageEnds[0], kLocalStageEnds[1]).explained}};
     });
     arm.accuracy += share * number(found, "accuracy"), arm.kept += share * number(found, "kept");
   }
@@ -106,8 +110,8 @@ void LocalLearningStudy::add_learning(StudyContext& ctx, std::vector<Claim>& cla
 }
 
 void LocalLearningStudy::add_costs(StudyContext& ctx, std::vector<Claim>& claims) const {
-  const auto costs =
-      ctx.stage("costs", {{"rounds", options_.rounds}}, [&] { return local_learning_costs(ctx.seed(), options_.rounds); });
+  const auto costs = ctx.stage("costs", {{"rounds", options_.rounds}},
+                               [&] { return local_learning_costs(ctx.seed(), options_.rounds); });
   const auto share = [&](const std::string& name, const char* of) {
     return number(costs, name + " " + of) / number(costs, std::string("end to end ") + of);
   };
@@ -132,7 +136,8 @@ std::vector<Claim> LocalLearningStudy::run(StudyContext& ctx) {
   const auto exact = ctx.stage("exactness", {}, [&] { return local_learning_exactness(ctx.seed()); });
   claims.push_back(
       at_most("difference of weights, one module and plain training", "none", number(exact, "weights"), 0));
-  claims.push_back(at_most("difference of logits, in segments and whole", "none", number(exact, "logits"), 0));
+  claims.push_back(
+      at_most("difference of logits, in segments and whole", "none", number(exact, "logits"), 0));
   add_costs(ctx, claims);
   add_learning(ctx, claims);
   return claims;

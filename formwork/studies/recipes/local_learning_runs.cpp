@@ -1,6 +1,7 @@
 #include "formwork/studies/recipes/local_learning_runs.h"
 
 #include "formwork/core/random.h"
+#include "formwork/models/built_in_specs.h"
 #include "formwork/report/tensor_peak.h"
 #include "formwork/studies/recipes/timing.h"
 #include "formwork/tasks/prediction_task.h"
@@ -12,18 +13,13 @@ namespace {
 
 constexpr int64_t kLocalCostRows = 64, kLocalClasses = 10;
 
-Json swin_block(int64_t heads, int64_t window, int64_t shift) {
-  return {{"norm", "layer_norm"},
-          {"mixer", {{"type", "window_attention"}, {"heads", heads}, {"window", window}, {"shift", shift}}},
-          {"channel", "mlp"}};
-}
-
 // Random images with random labels: what a step costs does not depend on them.
 class RandomImages final : public PredictionTask {
  public:
   explicit RandomImages(uint64_t seed) {
     auto draws = make_stream(seed, "local_learning.images");
-    batch_.inputs["pixel_values"] = at::rand({kLocalCostRows, 3, 32, 32}, draws, at::TensorOptions(at::kFloat));
+    batch_.inputs["pixel_values"] =
+        at::rand({kLocalCostRows, 3, 32, 32}, draws, at::TensorOptions(at::kFloat));
     batch_.targets = at::randint(kLocalClasses, {kLocalCostRows}, draws, at::TensorOptions(at::kLong));
   }
   void prepare(Json&) override {}
@@ -42,7 +38,7 @@ class RandomImages final : public PredictionTask {
 };
 
 std::shared_ptr<Model> random_model(const Task& task, uint64_t seed) {
-  auto spec = local_learning_model();
+  auto spec = built_in_spec("tiny-swin");
   task.shape(spec);
   return build_model(spec, seed);
 }
@@ -77,19 +73,6 @@ double greatest_gap(const Model& a, const Model& b) {
 }
 
 }  // namespace
-
-Spec local_learning_model() {
-  Spec spec;
-  spec.model = PartSpec("image_encoder");
-  spec.model.options = {
-      {"width", 32},
-      {"stem",
-       {{"type", "patch"}, {"image", 32}, {"patch", 4}, {"class_token", false}, {"positions", false},
-        {"norm", "layer_norm"}}},
-      {"layers", Json::array({swin_block(2, 4, 0), swin_block(2, 4, 2), "patch_merging", swin_block(4, 4, 0),
-                              swin_block(4, 4, 0), "patch_merging", swin_block(8, 2, 0), swin_block(8, 2, 0)})}};
-  return spec;
-}
 
 PartSpec local_rule(const std::vector<std::string>& cuts, const std::string& target, bool conv) {
   PartSpec rule("local");

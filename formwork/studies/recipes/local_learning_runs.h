@@ -1,12 +1,10 @@
-// The model, the step rules and the measured costs of the recipe about local learning.
+// The step rules of the recipe about local learning, and what they cost on its model: "tiny-swin", 32, 64 and
+// 128 channels on maps of 8 x 8, 4 x 4 and 2 x 2 patches of 4 x 4 pixels, two blocks each; layers 2 and 5
+// merge patches.
 #pragma once
 #include "formwork/studies/study.h"
 
 namespace formwork {
-
-// A Swin of 32, 64 and 128 channels, two blocks each, on patches of 4 x 4 pixels of 32 x 32 images: maps of
-// 8 x 8, 4 x 4 and 2 x 2. Layers 2 and 5 merge patches.
-Spec local_learning_model();
 
 // The rule "local" with these cuts; target "features", "image" or "none". With `conv` the image is given back
 // by InfoPro's decoder instead of a linear one.

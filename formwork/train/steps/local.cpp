@@ -1,6 +1,6 @@
 // Local learning: a model is cut into K modules, each trained by a loss of its own, and no gradient passes a
-// cut (Wang et al., "Revisiting Locally Supervised Learning: an Alternative to End-to-end Training" (InfoPro),
-// 2021; "Local Learning on Transformers via Feature Reconstruction", 2022):
+// cut (Wang et al., "Revisiting Locally Supervised Learning: an Alternative to End-to-end Training"
+// (InfoPro), 2021; "Local Learning on Transformers via Feature Reconstruction", 2022):
 //
 //   h_k = f_k(h_{k-1}), h_{k-1} held fixed;   L_k = a_k R_k + b_k C_k for k < K, L_K the task's objective
 //
@@ -25,8 +25,9 @@ struct LocalStepOptions : LocalObjectiveOptions {
   bool pipeline = false;
   void describe(Fields& f) {
     f.integer("modules", modules, "number of modules; 0: as `cuts` say, or 2", 0, 1 << 20);
-    f.json("cuts", cuts,
-           "segments or layers to cut after, [\"layers.1\"]; []: where the modules' activations are balanced");
+    f.json(
+        "cuts", cuts,
+        "segments or layers to cut after, [\"layers.1\"]; []: where the modules' activations are balanced");
     f.flag("pipeline", pipeline,
            "modules work at once, each on another of the `accumulate` parts; the same gradients");
     LocalObjectiveOptions::describe(f);
@@ -149,9 +150,10 @@ void LocalStep::warn_without_positives(const Batch& batch) {
   if (warned_ || objectives_.empty() || options_.objective != "contrast" || has_positives(batch.targets))
     return;
   warned_ = true;
-  fmt::print(stderr,
-             "formwork: warning: no two rows of a batch have one label, so its contrastive loss is 0; take larger "
-             "batches\n");
+  fmt::print(
+      stderr,
+      "formwork: warning: no two rows of a batch have one label, so its contrastive loss is 0; take larger "
+      "batches\n");
 }
 
 std::unique_ptr<LocalStep::Pass> LocalStep::make_pass(const TrainingStep& step, const Work& work,
@@ -178,8 +180,7 @@ Tensor LocalStep::local_loss(size_t k, Pass& pass, ModuleLoss& found) {
     fail("step rule 'local': module {} ({}) has a loss of its own, but nothing in it is trained", k + 1,
          modules_[k].name);
   auto loss = objectives_[k]->loss(pass.ctx, stream, pass.read, pass.rows, pass.targets, found.terms);
-  const double share =
-      static_cast<double>(pass.rows.target_count()) / static_cast<double>(pass.targets);
+  const double share = static_cast<double>(pass.rows.target_count()) / static_cast<double>(pass.targets);
   for (const auto& [name, term] : pass.ctx.auxiliary) loss = loss + term * share;
   return loss;
 }

@@ -24,9 +24,10 @@ LocalTarget pixel_target(const Tensor& pixels, const Json& meta) {
       pixels * by_channel(meta, "image_std", 1, pixels) + by_channel(meta, "image_mean", 0, pixels);
   const auto [low, high] = image.aminmax();
   if (low.item<double>() < -kPixelSlack || high.item<double>() > 1 + kPixelSlack)
-    fail("step rule 'local': expected pixels in [0, 1], found {:.3g} to {:.3g}; how they were normalized is "
-         "named by image_mean and image_std in the Spec's meta",
-         low.item<double>(), high.item<double>());
+    fail(
+        "step rule 'local': expected pixels in [0, 1], found {:.3g} to {:.3g}; how they were normalized is "
+        "named by image_mean and image_std in the Spec's meta",
+        low.item<double>(), high.item<double>());
   LocalTarget target;
   target.x = image.clamp(0, 1).movedim(1, -1).flatten(1, 2);
   target.layout.dims = {{"height", image.size(2)}, {"width", image.size(3)}};
@@ -95,8 +96,10 @@ void LocalObjective::make_head(const Build& root, const LocalPlace& place) {
 Tensor LocalObjective::reconstruction(Context& ctx, const Stream& output, const LocalTarget& read) {
   const auto y = reconstructor_->forward(ctx, output.x, read.layout);
   if (y.sizes() != read.x.sizes())
-    fail("step rule 'local': the reconstruction of module {} has the shape [{}], what it should give back [{}]",
-         module_ + 1, fmt::join(y.sizes().vec(), ", "), fmt::join(read.x.sizes().vec(), ", "));
+    fail(
+        "step rule 'local': the reconstruction of module {} has the shape [{}], what it should give back "
+        "[{}]",
+        module_ + 1, fmt::join(y.sizes().vec(), ", "), fmt::join(read.x.sizes().vec(), ", "));
   if (read.pixels) return pixel_distance(y, read.x);
   const auto target = options_.target_norm == "token" ? normalized_tokens(read.x) : read.x;
   return feature_distance(y, target, read.layout.keep(read.x.size(1)));

@@ -3,8 +3,8 @@
 //
 //   L = a R + b C;   R = |D(h) - t|^2 with t = norm(read), or the cross-entropy of sigmoid D(h) with pixels
 //
-// where h is the module's output, `read` what the module read, held fixed, D a reconstructor, and C the task's
-// objective of a head on h or a supervised contrastive loss of its embedding.
+// where h is the module's output, `read` what the module read, held fixed, D a reconstructor, and C the
+// task's objective of a head on h or a supervised contrastive loss of its embedding.
 #pragma once
 #include "formwork/heads/reconstructors/reconstructor.h"
 #include "formwork/train/steps/local_modules.h"
@@ -49,9 +49,9 @@ LocalTarget input_target(const Record& in, const Stream& stem, const Json& meta)
 
 // Where a module stands: the borders that it lies between.
 struct LocalPlace {
-  int64_t module = 0;  // from 0
+  int64_t module = 0;        // from 0
   LocalBorder read, output;  // read: of what is to be given back
-  bool last_stage = false;  // the map does not change after it
+  bool last_stage = false;   // the map does not change after it
 };
 
 class LocalObjective {

@@ -31,8 +31,10 @@ void ModuleOwners::claim(const Tensor& loss, size_t k) {
   for (const auto& leaf : leaves) {
     const auto [owner, fresh] = owners_.try_emplace(leaf.unsafeGetTensorImpl(), k);
     if (owner->second == k) continue;
-    fail("step rule 'local': parameter '{}' is shared by modules {} ({}) and {} ({}); cut elsewhere, or untie it",
-         name_of(leaf), owner->second + 1, modules_[owner->second].name, k + 1, modules_[k].name);
+    fail(
+        "step rule 'local': parameter '{}' is shared by modules {} ({}) and {} ({}); cut elsewhere, or untie "
+        "it",
+        name_of(leaf), owner->second + 1, modules_[owner->second].name, k + 1, modules_[k].name);
   }
 }
 
@@ -40,8 +42,7 @@ double ModuleOwners::clip(FlatParameters& parameters, double most) const {
   const auto each_piece = [&](const auto& visit) {
     for (auto& group : parameters.groups())
       for (const auto& piece : group.pieces)
-        if (const auto owner = owners_.find(piece.param->value.unsafeGetTensorImpl());
-            owner != owners_.end())
+        if (const auto owner = owners_.find(piece.param->value.unsafeGetTensorImpl()); owner != owners_.end())
           visit(group, piece, owner->second);
   };
   std::vector<double> squares(modules_.size(), 0);

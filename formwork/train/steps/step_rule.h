@@ -4,8 +4,8 @@
 //
 //   clear gradients -> rule.gradients(step, batch) -> rule.clip -> optimizer -> average of the weights
 //
-// A rule may have parts of its own (decoders, heads, critics): they are trained with the model and kept in its
-// checkpoints, and the model never has them.
+// A rule may have parts of its own (decoders, heads, critics): they are trained with the model and kept in
+// its checkpoints, and the model never has them.
 #pragma once
 #include <functional>
 #include <string>
