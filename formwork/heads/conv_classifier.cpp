@@ -112,7 +112,7 @@ class ConvClassifier final : public Head {
       LinearNeed need;
       need.role = Role::head, need.in = axis, need.input = input, need.bias = true;
       axis = !last                ? child.axis("hidden", widened(options_.features), Group::permute)
-             : options_.embedding ? child.axis("features", options_.features)
+             : options_.embedding ? child.axis("features", options_.features, Group::none)
                                   : build.axis("classes", options_.classes, Group::none);
       need.out = axis;
       maps_.push_back(make_linear(child, "map", need));

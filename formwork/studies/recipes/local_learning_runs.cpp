@@ -37,7 +37,7 @@ class RandomImages final : public PredictionTask {
   Batch batch_;
 };
 
-std::shared_ptr<Model> random_model(const Task& task, uint64_t seed) {
+std::shared_ptr<Model> seeded_swin(const Task& task, uint64_t seed) {
   auto spec = built_in_spec("tiny-swin");
   task.shape(spec);
   return build_model(spec, seed);
@@ -46,7 +46,7 @@ std::shared_ptr<Model> random_model(const Task& task, uint64_t seed) {
 // A model with all that one step's gradients need.
 struct StepBench {
   StepBench(const Task& task, const PartSpec& rule_spec, uint64_t seed)
-      : model(random_model(task, seed)),
+      : model(seeded_swin(task, seed)),
         run{*model, task, options},
         rule(Registry<StepRule>::make(rule_spec, run)),
         parameters({*model, rule->parts()}),
@@ -111,7 +111,7 @@ Json local_learning_exactness(uint64_t seed) {
   RandomImages task(seed);
   TrainOptions options;
   options.steps = 10, options.batch = 16, options.quiet = true;
-  auto plain = random_model(task, seed), local = random_model(task, seed);
+  auto plain = seeded_swin(task, seed), local = seeded_swin(task, seed);
   train(*plain, task, options);
   options.step_rule = PartSpec("local", {{"modules", 1}});
   train(*local, task, options);
