@@ -86,7 +86,7 @@ TEST(LocalParity, AuxiliaryClassifiers) {
                                           {"linears", linears},
                                           {"classes", 3},
                                           {"features", 8},
-                                          {"widen", 0.5},
+                                          {"widen", 0.25},
                                           {"embedding", contrast},
                                           {"last_stage", planes == 64}});
         const auto head = Registry<Head>::make(alone.build, spec);

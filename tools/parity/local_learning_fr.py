@@ -45,10 +45,10 @@ for config in ("0c1f", "0c2f", "1c1f", "1c2f", "1c3f", "2c2f"):
     for planes in (16, 64):
         for mode in ("contrast", "cross_entropy"):
             name = f"{config}.{planes}.{mode}"
-            # The wide last stage is there for the two convolutions that differ in it alone.
-            if planes == 64 and config not in ("1c2f", "2c2f"):
+            # One of the wide last stage, whose convolution keeps the map and its channels.
+            if planes == 64 and (config != "1c2f" or mode == "contrast"):
                 continue
-            net = AuxClassifier(planes, net_config=config, loss_mode=mode, class_num=3, widen=0.5, feature_dim=8)
+            net = AuxClassifier(planes, net_config=config, loss_mode=mode, class_num=3, widen=0.25, feature_dim=8)
             keep(name, net)
             features = torch.randn(6, planes, 4, 4, requires_grad=True)
             loss = net(features, labels)

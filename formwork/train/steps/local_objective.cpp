@@ -80,8 +80,9 @@ LocalObjective::LocalObjective(const Build& root, const TrainingRun& run,
 void LocalObjective::make_head(const Build& root, const LocalPlace& place) {
   auto spec = options_.head;
   const auto schema = Registry<Head>::find(spec.type, "step rule 'local'").schema();
-  const auto fill = [&](const char* name, const Json& value) {
-    if (schema.contains(name)) spec.options.emplace(name, value);
+  // An option that the head has and nobody chose.
+  const auto fill = [&](const char* name, Json value) {
+    if (schema.contains(name) && !spec.options.contains(name)) spec.options[name] = std::move(value);
   };
   const Json needs = task_.model_needs(), own = needs.value("head", Json::object());
   if (own.contains("classes")) fill("classes", own["classes"]);
