@@ -71,7 +71,7 @@ TEST(SupervisedContrastive, HasTheGradientOfFiniteDifferences) {
 TEST(Reconstruction, LeavesPaddingOut) {
   at::manual_seed(3);
   const auto y = at::randn({2, 3, 4}, at::kDouble), t = at::randn({2, 3, 4}, at::kDouble);
-  const auto keep = at::tensor({1, 1, 1, 1, 0, 0}, at::kBool).view({2, 3});
+  const auto keep = at::tensor({1, 1, 1, 1, 0, 0}, at::kLong).ne(0).view({2, 3});
   const auto errors = (y - t).square().mean(-1);
   const auto expected = (errors[0].sum() + errors[1][0]) / 4;
   EXPECT_NEAR(feature_distance(y, t, keep).item<double>(), expected.item<double>(), 1e-14);
@@ -118,7 +118,7 @@ TEST(InformationKept, IsAllWherePatchesAreMergedByAnInvertibleMap) {
   for (int i = 0; i < 4; ++i) batches.push_back({{"pixel_values", at::rand({32, 3, 8, 8}, at::kDouble)}});
   const auto all = information_kept(*model, batches, "layers.0", "layers.1");
   EXPECT_EQ(all.rows, 128);
-  EXPECT_GT(all.explained, 1 - 1e-8);
+  EXPECT_GT(all.explained, 1 - 1e-7) << "but for the ridge";
   const auto some = information_kept(*model, batches, "layers.1", "layers.2");
   EXPECT_LT(some.explained, 0.9) << "16 numbers for 128";
   EXPECT_NE(error_of([&] {
