@@ -9,7 +9,8 @@ function(formwork_unity target)
   endif()
   foreach(source ${ARGN})
     # Kernels stay alone: Highway includes such a file in itself, and they name alike what differs by processor.
-    if(source MATCHES "/kernels/")
+    # So does what includes libjpeg's header, for its macros.
+    if(source MATCHES "/kernels/|/data/image_file")
       set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
       continue()
     endif()

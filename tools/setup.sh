@@ -26,6 +26,8 @@ nlohmann-json3-dev
 libcli11-dev
 libgtest-dev
 zlib1g-dev
+libjpeg-dev
+libpng-dev
 libutf8proc-dev
 libpcre2-dev
 END
@@ -58,7 +60,7 @@ install_packages() {
   local packages="$1" root=""
   command -v apt-get > /dev/null ||
     die "these Debian packages are missing and there is no apt-get: $packages" \
-      "install their equivalents (clang or g++, cmake, ninja, Highway, nlohmann-json, CLI11, GoogleTest, zlib, utf8proc, PCRE2)."
+      "install their equivalents (clang or g++, cmake, ninja, Highway, nlohmann-json, CLI11, GoogleTest, zlib, libjpeg, libpng, utf8proc, PCRE2)."
   if [ "$(id -u)" -ne 0 ]; then
     root=$(command -v sudo) ||
       die "installing $packages needs root, and there is no sudo" "as root: apt-get install $packages"

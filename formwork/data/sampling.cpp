@@ -22,6 +22,18 @@ std::vector<int64_t> epoch_order(std::vector<int64_t> rows, uint64_t seed, int64
   return rows;
 }
 
+std::vector<int64_t> EpochRows::of_step(const std::vector<int64_t>& rows, int64_t batch, uint64_t seed,
+                                        int64_t step) {
+  const auto count = static_cast<int64_t>(rows.size());
+  const int64_t an_epoch = (count + batch - 1) / batch, epoch = step / an_epoch;
+  if (epoch_ != std::pair(seed, epoch)) {
+    order_ = epoch_order(rows, seed, epoch);
+    epoch_ = {seed, epoch};
+  }
+  const int64_t first = step % an_epoch * batch;
+  return {order_.begin() + first, order_.begin() + std::min(first + batch, count)};
+}
+
 std::vector<std::vector<int64_t>> in_batches(const std::vector<int64_t>& rows, int64_t batch) {
   if (batch < 1) fail("expected a batch of at least 1, found {}", batch);
   std::vector<std::vector<int64_t>> batches;

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace formwork {
@@ -17,6 +18,17 @@ RowSplit split_rows(int64_t rows, double validation_fraction, uint64_t seed);
 
 // The rows in the order of an epoch; depends only on (seed, epoch).
 std::vector<int64_t> epoch_order(std::vector<int64_t> rows, uint64_t seed, int64_t epoch);
+
+// The rows of training steps, epoch after epoch; the last batch of an epoch may be shorter.
+class EpochRows {
+ public:
+  // Of `rows`, always the same, those of a step: a function of (seed, step).
+  std::vector<int64_t> of_step(const std::vector<int64_t>& rows, int64_t batch, uint64_t seed, int64_t step);
+
+ private:
+  std::pair<uint64_t, int64_t> epoch_{0, -1};  // (seed, epoch) of order_
+  std::vector<int64_t> order_;
+};
 
 // The rows in runs of `batch`; the last run may be shorter.
 std::vector<std::vector<int64_t>> in_batches(const std::vector<int64_t>& rows, int64_t batch);

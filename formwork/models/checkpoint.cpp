@@ -1,13 +1,11 @@
 #include "formwork/models/checkpoint.h"
 
-#include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 
-#include <unordered_set>
-
 #include "formwork/core/autocast.h"
 #include "formwork/core/error.h"
+#include "formwork/models/graph_leaves.h"
 
 namespace formwork {
 namespace {
@@ -45,26 +43,6 @@ variable_list run_layer(Context& ctx, Layer& layer, const Inputs& inputs) {
   ctx.streams = others;
   for (size_t i = before; i < ctx.auxiliary.size(); ++i) outputs.push_back(ctx.auxiliary[i].second);
   return outputs;
-}
-
-// The leaves that a graph ends in.
-variable_list leaves_of(const variable_list& outputs) {
-  variable_list leaves;
-  std::unordered_set<autograd::Node*> seen;
-  std::vector<autograd::Node*> open;
-  const auto visit = [&](autograd::Node* node) {
-    if (node && seen.insert(node).second) open.push_back(node);
-  };
-  autograd::edge_list roots;  // holds the accumulator of an output that is a leaf itself
-  for (const auto& output : outputs) roots.push_back(autograd::impl::gradient_edge(output));
-  for (const auto& root : roots) visit(root.function.get());
-  while (!open.empty()) {
-    auto* node = open.back();
-    open.pop_back();
-    if (const auto* end = dynamic_cast<autograd::AccumulateGrad*>(node)) leaves.push_back(end->variable);
-    for (const auto& edge : node->next_edges()) visit(edge.function.get());
-  }
-  return leaves;
 }
 
 // The pass as it was before a segment, on copies of what it points to.
@@ -180,7 +158,7 @@ Tensor forward_segment(Context& ctx, Layer& layer, const std::string& name, cons
   // With gradients, as the second run, so that both take the same way; its graph says what it depends on.
   auto leaves = inputs.cut();
   auto outputs = run_layer(ctx, layer, leaves);
-  auto parameters = leaves_of(outputs);
+  auto parameters = graph_leaves(outputs);
   std::vector<size_t> reached;
   const auto places = leaves.tensors();
   for (size_t i = 0; i < places.size(); ++i)

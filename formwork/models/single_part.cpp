@@ -5,6 +5,7 @@
 // memory [B, S, M] for mixers that read another stream -> y [B, T, D']. The axis "residual" is the caller's:
 // a transform that changes it changes what x and y mean.
 #include "formwork/activations/activation.h"
+#include "formwork/heads/reconstructors/reconstructor.h"
 #include "formwork/models/model.h"
 #include "formwork/models/tokens.h"
 #include "formwork/positions/position.h"
@@ -47,6 +48,20 @@ class Applied final : public Layer, public SplitFacet {
   std::unique_ptr<Kind> part_;
 };
 
+// A reconstructor of the stream itself, token for token.
+class Reconstructing final : public Layer {
+ public:
+  Reconstructing(Build& build, const PartSpec& spec)
+      : part_(Registry<Reconstructor>::make(spec, build, Enlargement())) {}
+  Traits traits() const override { return part_->traits(); }
+  Tensor forward(Context& ctx, const Tensor& x) override {
+    return part_->forward(ctx, x, ctx.layout ? *ctx.layout : Layout());
+  }
+
+ private:
+  std::unique_ptr<Reconstructor> part_;
+};
+
 template <class L>
 Body one_layer(std::shared_ptr<L> layer, Build& build) {
   build.register_part(*layer);
@@ -76,6 +91,10 @@ const std::map<std::string, MakeBody>& kinds() {
       {"positions",
        [](Build& build, const PartSpec& spec) {
          return one_layer(std::make_shared<Applied<Position>>(build, spec), build);
+       }},
+      {"reconstructors",
+       [](Build& build, const PartSpec& spec) {
+         return one_layer(std::make_shared<Reconstructing>(build, spec), build);
        }},
       {"wiring", [](Build& build, const PartSpec& spec) {
          std::shared_ptr<Wiring> wiring = Registry<Wiring>::make(build, spec);

@@ -29,4 +29,6 @@ TensorPeak::~TensorPeak() = default;
 
 int64_t TensorPeak::bytes() const { return counter_->peak; }
 
+int64_t TensorPeak::held() const { return counter_->held; }
+
 }  // namespace formwork

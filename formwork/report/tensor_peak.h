@@ -14,6 +14,8 @@ class TensorPeak {
   TensorPeak(const TensorPeak&) = delete;
   TensorPeak& operator=(const TensorPeak&) = delete;
   int64_t bytes() const;
+  // What they hold now.
+  int64_t held() const;
 
  private:
   struct Counter;

@@ -67,13 +67,23 @@ int64_t StudyContext::scaled(int64_t count, int64_t least) const {
   return std::max(least, static_cast<int64_t>(std::llround(static_cast<double>(count) * options_.scale)));
 }
 
-std::string StudyContext::data(const std::string& path) const {
+fs::path StudyContext::data_path(const std::string& path) const {
   if (options_.data_root.empty())
     fail("reproduce: this recipe reads '{}'; name the folder that has it by --data-root or FORMWORK_DATA",
          path);
-  const auto file = fs::path(options_.data_root) / path;
+  return fs::path(options_.data_root) / path;
+}
+
+std::string StudyContext::data(const std::string& path) const {
+  const auto file = data_path(path);
   if (!fs::is_regular_file(file)) fail("reproduce: there is no data file '{}'", file.string());
   return file.string();
+}
+
+std::string StudyContext::data_folder(const std::string& path) const {
+  const auto folder = data_path(path);
+  if (!fs::is_directory(folder)) fail("reproduce: there is no data folder '{}'", folder.string());
+  return folder.string();
 }
 
 void StudyContext::note(const std::string& stage, double seconds, bool cached) {

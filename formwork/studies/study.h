@@ -62,6 +62,7 @@ class StudyContext {
   int64_t scaled(int64_t count, int64_t least = 1) const;
   // A file of the data sets. Throws, naming the whole path, where it is missing.
   std::string data(const std::string& path) const;
+  std::string data_folder(const std::string& path) const;  // likewise
 
   // A model of this Spec trained on this task, from the cache where it was trained before. Steps are as given
   // (not scaled again), options.seed is added to the run's. A training that was cut goes on from its last
@@ -82,6 +83,7 @@ class StudyContext {
   const std::vector<Chart>& charts() const { return charts_; }
 
  private:
+  std::filesystem::path data_path(const std::string& path) const;
   void note(const std::string& stage, double seconds, bool cached);
   std::string study_;
   StudyOptions options_;

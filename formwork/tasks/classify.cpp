@@ -54,26 +54,17 @@ class ClassifyTask final : public PredictionTask {
   }
   void check(const Model& model) const override {
     PredictionTask::check(model);
-    const auto classes = model.inventory().axes.find("head.classes");
-    if (classes == model.inventory().axes.end())
-      fail("classify: the model has no classifier head; its Spec needs {}", model_needs().dump());
-    if (classes->second.size < static_cast<int64_t>(names_.size()))
-      fail("classify: there are {} labels, the model's head has {} classes", names_.size(),
-           classes->second.size);
+    check_class_head(model, "classify", static_cast<int64_t>(names_.size()));
   }
 
   Batch training_batch(int64_t rows, uint64_t seed, int64_t step) const override {
-    const auto count = static_cast<int64_t>(training_.rows.size());
-    const int64_t an_epoch = (count + rows - 1) / rows, epoch = step / an_epoch;
-    if (epoch_ != std::pair(seed, epoch)) {
-      order_ = epoch_order(training_.rows, seed, epoch);
-      epoch_ = {seed, epoch};
-    }
-    return batch_of(training_, order_, step % an_epoch * rows, rows);
+    return batch_of(training_, epochs_.of_step(training_.rows, rows, seed, step));
   }
   int64_t evaluation_samples() const override { return static_cast<int64_t>(evaluation_.rows.size()); }
   Batch evaluation_batch(int64_t rows, int64_t index) const override {
-    return batch_of(evaluation_, evaluation_.rows, index * rows, rows);
+    const auto& all = evaluation_.rows;
+    const auto first = index * rows, end = std::min(first + rows, evaluation_samples());
+    return batch_of(evaluation_, {all.begin() + first, all.begin() + end});
   }
 
  private:
@@ -105,12 +96,8 @@ class ClassifyTask final : public PredictionTask {
     std::iota(training_.rows.begin(), training_.rows.end(), int64_t{0});
   }
 
-  // Entries [first, first + rows) of `order`, as far as there are.
-  Batch batch_of(const Part& part, const std::vector<int64_t>& order, int64_t first, int64_t rows) const {
-    const auto end = std::min(first + rows, static_cast<int64_t>(order.size()));
-    const auto labelled =
-        padded_batch(*part.encoded, part.labels, {order.begin() + first, order.begin() + end},
-                     options_.length, /*pad_id=*/0);
+  Batch batch_of(const Part& part, const std::vector<int64_t>& rows) const {
+    const auto labelled = padded_batch(*part.encoded, part.labels, rows, options_.length, /*pad_id=*/0);
     Batch batch;
     batch.inputs["input_ids"] = labelled.tokens;
     // An empty text is one padding token: a row needs a token.
@@ -123,8 +110,7 @@ class ClassifyTask final : public PredictionTask {
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::vector<std::string> names_;
   Part training_, evaluation_;
-  mutable std::pair<uint64_t, int64_t> epoch_{0, -1};
-  mutable std::vector<int64_t> order_;  // of epoch_
+  mutable EpochRows epochs_;
 };
 
 FORMWORK_PART(Task, ClassifyTask, "classify", "the label of a text, from a .csv, .tsv or .jsonl file");

@@ -1,5 +1,6 @@
 #include "formwork/tasks/prediction_task.h"
 
+#include "formwork/models/model.h"
 #include "formwork/train/objectives/token_cross_entropy.h"
 
 namespace formwork {
@@ -41,6 +42,15 @@ Metrics PredictionTask::metrics(const Sums& sums) const {
                     {"perplexity", std::exp(metrics.loss)},
                     {"accuracy", sums.at("correct") / targets}};
   return metrics;
+}
+
+void check_class_head(const Model& model, const char* task, int64_t labels) {
+  const auto classes = model.inventory().axes.find("head.classes");
+  if (classes == model.inventory().axes.end())
+    fail("{}: the model has no classifier head; its Spec needs {}", task,
+         Json{{"head", {{"type", "classifier"}, {"classes", labels}}}}.dump());
+  if (classes->second.size < labels)
+    fail("{}: there are {} labels, the model's head has {} classes", task, labels, classes->second.size);
 }
 
 void set_mask(Batch& batch, const Tensor& lengths) {

@@ -21,6 +21,9 @@ class PredictionTask : public Task {
 // Enters attention_mask [B, T] for rows of `lengths` [B] real tokens, unless all are full.
 void set_mask(Batch& batch, const Tensor& lengths);
 
+// Throws when the model has no class head, or one with fewer classes than `labels`; `task` names itself.
+void check_class_head(const Model& model, const char* task, int64_t labels);
+
 // A batch of a language model.
 Batch language_batch(const TokenBatch& tokens);
 

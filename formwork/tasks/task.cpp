@@ -16,9 +16,10 @@ int64_t Batch::target_count() const {
 int64_t Batch::token_count() const {
   const auto mask = inputs.find("attention_mask");
   if (mask != inputs.end()) return mask->second.sum().item<int64_t>();
-  const auto ids = inputs.find("input_ids");
-  const auto& tokens = ids == inputs.end() ? inputs.at("input_features") : ids->second;
-  return tokens.size(0) * tokens.size(1);
+  for (const char* field : {"input_ids", "input_features"})
+    if (const auto tokens = inputs.find(field); tokens != inputs.end())
+      return tokens->second.size(0) * tokens->second.size(1);
+  return rows();
 }
 
 Batch Batch::narrow(int64_t first, int64_t rows) const {

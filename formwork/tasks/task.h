@@ -24,7 +24,7 @@ struct Batch {
 
   int64_t rows() const { return targets.size(0); }
   int64_t target_count() const;
-  int64_t token_count() const;  // real input tokens
+  int64_t token_count() const;  // real input tokens; of inputs that are no tokens (images), rows
   BatchSize size() const { return {rows(), token_count(), target_count()}; }
   Batch narrow(int64_t first, int64_t rows) const;
 };

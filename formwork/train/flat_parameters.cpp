@@ -49,26 +49,34 @@ void move_into_array(FlatGroup& group) {
 
 }  // namespace
 
+Trainee::Trainee(Model& model) : inventories{&model.inventory()} {}
+
+Trainee::Trainee(Model& model, Inventory* beside) : Trainee(model) {
+  if (beside) inventories.push_back(beside);
+}
+
 Tensor FlatGroup::view(const Tensor& flat, const Piece& piece) const {
   return window(flat, piece.offset, piece.param->value.sizes());
 }
 
-FlatParameters::FlatParameters(Model& model, const std::function<int64_t(const Param&)>& method) {
-  for (auto& param : model.inventory().params) {
-    if (!param.trainable() || param.value.numel() == 0) continue;
-    check_trainable(param);
-    const int64_t sorted = method ? method(param) : 0;
-    auto group = std::find_if(groups_.begin(), groups_.end(),
-                              [&](const FlatGroup& g) { return belongs(g, param, sorted); });
-    if (group == groups_.end()) {
-      groups_.emplace_back();
-      group = groups_.end() - 1;
-      group->rate = param.rule.rate, group->decay = param.rule.decay, group->method = sorted;
-    }
-    group->pieces.push_back({&param, 0});
-  }
+FlatParameters::FlatParameters(const Trainee& trainee, const std::function<int64_t(const Param&)>& method) {
+  for (auto* inventory : trainee.inventories)
+    for (auto& param : inventory->params)
+      if (param.trainable() && param.value.numel() > 0) enter(param, method ? method(param) : 0);
   if (groups_.empty()) fail("train: the model has no trainable parameter");
   for (auto& group : groups_) move_into_array(group);
+}
+
+void FlatParameters::enter(Param& param, int64_t method) {
+  check_trainable(param);
+  auto group = std::find_if(groups_.begin(), groups_.end(),
+                            [&](const FlatGroup& g) { return belongs(g, param, method); });
+  if (group == groups_.end()) {
+    groups_.emplace_back();
+    group = groups_.end() - 1;
+    group->rate = param.rule.rate, group->decay = param.rule.decay, group->method = method;
+  }
+  group->pieces.push_back({&param, 0});
 }
 
 FlatParameters::~FlatParameters() {

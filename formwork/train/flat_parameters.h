@@ -1,4 +1,4 @@
-// The trainable parameters of a model as a few flat arrays. Each parameter, and its gradient, is a view into
+// The trainable parameters of a run as a few flat arrays. Each parameter, and its gradient, is a view into
 // the array of its group, so clearing, measuring and updating cost one pass over memory instead of one
 // operation for each parameter.
 #pragma once
@@ -10,6 +10,15 @@
 namespace formwork {
 
 class Model;
+struct Inventory;
+
+// What a run trains: a model, and parts beside it that belong to the run alone (of a step rule).
+struct Trainee {
+  Trainee(Model& model);
+  // `beside` may be null.
+  Trainee(Model& model, Inventory* beside);
+  std::vector<Inventory*> inventories;
+};
 
 // Parameters that one call updates: same dtype, device, rule and method.
 struct FlatGroup {
@@ -31,7 +40,7 @@ class FlatParameters {
  public:
   // `method` sorts the parameters; without one all have method 0. Throws when there is nothing to train, or
   // for parameters that are neither float32 nor float64 (train in bf16 by autocast).
-  explicit FlatParameters(Model& model, const std::function<int64_t(const Param&)>& method = {});
+  explicit FlatParameters(const Trainee& trainee, const std::function<int64_t(const Param&)>& method = {});
   // Gives each parameter memory of its own again, and takes the gradients away.
   ~FlatParameters();
   FlatParameters(const FlatParameters&) = delete;
@@ -48,6 +57,7 @@ class FlatParameters {
   double gradient_norm() const;
 
  private:
+  void enter(Param& param, int64_t method);
   std::vector<FlatGroup> groups_;
 };
 

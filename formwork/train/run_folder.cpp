@@ -10,6 +10,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kRuleFile = "step_rule.safetensors";
 constexpr const char* kAverageFile = "average.safetensors";
 constexpr const char* kCourseFile = "training.json";
 
@@ -56,6 +57,8 @@ void RunFolder::restore(Running& running) const {
   }
   running.optimizer.load_state(read_safetensors(newest_ / kOptimizerFile),
                                (newest_ / kOptimizerFile).string());
+  if (!running.rule.state().empty())
+    running.rule.load_state(read_safetensors(newest_ / kRuleFile), (newest_ / kRuleFile).string());
   if (running.average)
     running.average->load_state(read_safetensors(newest_ / kAverageFile), (newest_ / kAverageFile).string());
 }
@@ -67,6 +70,8 @@ void RunFolder::save(int64_t step, const Running& running) {
       [&](const fs::path& folder) {
         save_model(running.model, folder.string());
         write_safetensors(folder / kOptimizerFile, running.optimizer.state());
+        if (const auto state = running.rule.state(); !state.empty())
+          write_safetensors(folder / kRuleFile, state);
         if (running.average) write_safetensors(folder / kAverageFile, running.average->state());
         const Json course = {{"step", step}, {"settings", options_.course()}};
         write_atomically(folder / kCourseFile, course.dump(2) + "\n");

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "formwork/models/model.h"
+#include "formwork/train/steps/step_rule.h"
 #include "formwork/train/train_options.h"
 #include "formwork/train/weight_average.h"
 
@@ -13,6 +14,7 @@ namespace formwork {
 struct Running {
   Model& model;
   Optimizer& optimizer;
+  StepRule& rule;
   WeightAverage* average;
 };
 

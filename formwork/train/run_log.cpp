@@ -12,11 +12,13 @@ void RunLog::step(const StepFacts& facts) {
     progress_->update(facts.step, {{"loss", fmt::format("{:.4f}", facts.loss)},
                                    {"tokens/s", short_number(facts.tokens_per_second)},
                                    {"memory", short_bytes(static_cast<double>(resident_bytes()))}});
-  if (events_ && (facts.step % options_.log_every == 0 || facts.step == options_.steps))
-    events_->add(facts.step, {{"loss", facts.loss},
-                              {"rate", facts.rate},
-                              {"gradient_norm", facts.gradient_norm},
-                              {"tokens_per_second", facts.tokens_per_second}});
+  if (!events_ || (facts.step % options_.log_every != 0 && facts.step != options_.steps)) return;
+  Scalars scalars = {{"loss", facts.loss},
+                     {"rate", facts.rate},
+                     {"gradient_norm", facts.gradient_norm},
+                     {"tokens_per_second", facts.tokens_per_second}};
+  scalars.insert(scalars.end(), facts.terms.begin(), facts.terms.end());
+  events_->add(facts.step, scalars);
 }
 
 void RunLog::evaluation(int64_t step, const Metrics& metrics) {

@@ -12,6 +12,7 @@ namespace formwork {
 struct StepFacts {
   int64_t step = 0;  // updates done
   double loss = 0, rate = 0, gradient_norm = 0, tokens_per_second = 0;
+  Scalars terms;  // what the step rule says beside them
 };
 
 class RunLog {

@@ -1,9 +1,12 @@
 #include "formwork/train/train_options.h"
 
+#include "formwork/train/steps/step_rule.h"
+
 namespace formwork {
 namespace {
 
 void expand(Json& json, const TrainOptions& options) {
+  json["step_rule"] = Registry<StepRule>::in_force(options.step_rule);
   json["optimizer"] = Registry<Optimizer>::in_force(options.optimizer);
   json["schedule"] = Registry<Schedule>::in_force(options.schedule);
 }
@@ -16,6 +19,7 @@ void TrainOptions::check() const {
   if (folder.empty() && stop_after > 0)
     fail("train: a run that stops after step {} needs a folder to be resumed from", stop_after);
   if (folder.empty() && save_every > 0) fail("train: checkpoints need a folder");
+  Registry<StepRule>::find(step_rule.type);
   Registry<Optimizer>::find(optimizer.type);
   Registry<Schedule>::find(schedule.type);
 }

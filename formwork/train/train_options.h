@@ -10,7 +10,7 @@ struct TrainOptions {
   // What decides the result.
   int64_t steps = 1000, batch = 32, accumulate = 1, seed = 0;
   double rate = 1e-3, clip = 1, ema = 0;
-  PartSpec optimizer = "adamw", schedule = "cosine";
+  PartSpec step_rule = "plain", optimizer = "adamw", schedule = "cosine";
   std::string precision = "float32";
   bool checkpoint = false;
   Json train_from = Json::object();
@@ -30,6 +30,7 @@ struct TrainOptions {
     f.number("clip", clip, "greatest global norm of the gradient; 0: not clipped", 0, 1e9);
     f.number("ema", ema, "decay of an average of the weights, which the result then has; 0: none", 0,
              0.999999);
+    f.part("step_rule", step_rule, "step_rules", "what an update makes of a batch");
     f.part("optimizer", optimizer, "optimizers", "how gradients change parameters");
     f.part("schedule", schedule, "schedules", "the rate's course");
     describe_precision(f, precision);
@@ -53,7 +54,7 @@ struct TrainOptions {
 
   // Throws where settings contradict each other.
   void check() const;
-  // Every setting, with those of the optimizer and the schedule.
+  // Every setting, with those of the step rule, the optimizer and the schedule.
   Json in_force() const;
   // Those that decide the result: a resumed run must have the same.
   Json course() const;

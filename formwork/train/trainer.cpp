@@ -3,10 +3,10 @@
 #include <chrono>
 
 #include "formwork/core/file.h"
-#include "formwork/core/random.h"
 #include "formwork/models/model_io.h"
 #include "formwork/train/run_folder.h"
 #include "formwork/train/run_log.h"
+#include "formwork/train/steps/step_rule.h"
 #include "formwork/train/trained_slices.h"
 
 namespace formwork {
@@ -25,7 +25,9 @@ class Trainer {
       : model_(model),
         task_(task),
         options_(options),
-        optimizer_(Registry<Optimizer>::make(options.optimizer, model)),
+        run_{model, task, options},
+        rule_(Registry<StepRule>::make(options.step_rule, run_)),
+        optimizer_(Registry<Optimizer>::make(options.optimizer, {model, rule_->parts()})),
         schedule_(Registry<Schedule>::make(options.schedule)),
         folder_(options) {
     if (options.ema > 0) average_.emplace(optimizer_->parameters(), options.ema);
@@ -58,7 +60,7 @@ class Trainer {
   }
 
  private:
-  Running running() { return {model_, *optimizer_, average_ ? &*average_ : nullptr}; }
+  Running running() { return {model_, *optimizer_, *rule_, average_ ? &*average_ : nullptr}; }
   bool is_due(int64_t every) const { return every > 0 && step_ % every == 0; }
   int64_t save_every() const {
     return options_.save_every > 0 ? options_.save_every : std::max<int64_t>(1, options_.steps / 10);
@@ -67,18 +69,19 @@ class Trainer {
   StepFacts update() {
     const auto start = Clock::now();
     const auto batch = task_.training_batch(options_.batch, static_cast<uint64_t>(options_.seed), step_);
-    optimizer_->parameters().clear_gradients();
+    auto& parameters = optimizer_->parameters();
+    parameters.clear_gradients();
     StepFacts facts;
-    facts.loss = backward(batch);
+    auto loss = rule_->gradients(TrainingStep(run_, parameters, step_), batch);
+    facts.loss = loss.loss, facts.terms = std::move(loss.terms);
     require_finite(facts.loss, "loss");
     if (slices_) slices_->clear_other_gradients();
-    facts.gradient_norm = optimizer_->parameters().gradient_norm();
+    const auto clipped = rule_->clip(parameters, options_.clip);
+    facts.gradient_norm = clipped.norm;
     require_finite(facts.gradient_norm, "gradient's norm");
     Update update;
-    update.step = step_ + 1;
+    update.step = step_ + 1, update.gradient_scale = clipped.scale;
     facts.rate = update.rate = options_.rate * schedule_->factor(step_, options_.steps);
-    if (options_.clip > 0 && facts.gradient_norm > options_.clip)
-      update.gradient_scale = options_.clip / facts.gradient_norm;
     {
       // An optimizer's own products (Muon's) are in the precision of the others.
       const PrecisionGuard precision(options_.precision, batch.targets.device().type());
@@ -94,37 +97,6 @@ class Trainer {
     result_.loss = facts.loss;
     facts.tokens_per_second = static_cast<double>(tokens) / seconds;
     return facts;
-  }
-
-  // Gradients of the mean over all targets of the batch, whatever the parts that it is run in -> the loss.
-  double backward(const Batch& batch) {
-    const auto whole = batch.size();
-    if (whole.targets == 0) fail("train: no row of step {} has a target", step_ + 1);
-    const int64_t parts = std::min(options_.accumulate, batch.rows());
-    double loss = 0;
-    for (int64_t part = 0; part < parts; ++part) {
-      const int64_t first = batch.rows() * part / parts, end = batch.rows() * (part + 1) / parts;
-      loss += backward_part(parts == 1 ? batch : batch.narrow(first, end - first), part, whole);
-    }
-    return loss;
-  }
-
-  double backward_part(const Batch& part, int64_t index, const BatchSize& whole) {
-    Tensor loss;
-    {
-      const PrecisionGuard precision(options_.precision, part.targets.device().type());
-      auto ctx = model_.make_context();
-      ctx.mode.train = true, ctx.mode.checkpoint = options_.checkpoint;
-      ctx.progress = static_cast<double>(step_) / static_cast<double>(options_.steps);
-      ctx.seed = mix(mix(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(step_)),
-                     static_cast<uint64_t>(index));
-      loss = task_.loss(model_, ctx, part, whole);
-      // Auxiliary losses are means over a part's tokens, so each part counts by its share of the targets.
-      const double share = static_cast<double>(part.target_count()) / static_cast<double>(whole.targets);
-      for (const auto& [name, term] : ctx.auxiliary) loss = loss + term * share;
-    }
-    loss.backward();
-    return loss.item<double>();
   }
 
   void require_finite(double value, const char* what) const {
@@ -153,7 +125,9 @@ class Trainer {
   Model& model_;
   Task& task_;
   const TrainOptions& options_;
-  std::unique_ptr<Optimizer> optimizer_;
+  const TrainingRun run_;
+  std::unique_ptr<StepRule> rule_;
+  std::unique_ptr<Optimizer> optimizer_;  // lets go of the rule's parts before they go
   std::unique_ptr<Schedule> schedule_;
   RunFolder folder_;
   std::optional<WeightAverage> average_;

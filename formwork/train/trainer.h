@@ -1,7 +1,9 @@
 // Trains a model on a task.
 //
-//   for each step: rows = task.training_batch(seed, step); loss = objective / targets + auxiliary losses;
-//   gradient -> clip -> optimizer at rate * schedule(step) -> average of the weights
+//   for each step: rows = task.training_batch(seed, step); the step rule's gradient of them -> clip ->
+//   optimizer at rate * schedule(step) -> average of the weights
+//
+// The plain step rule takes the gradient of loss = objective / targets + auxiliary losses (train/steps).
 //
 // With a folder, checkpoints (FOLDER/checkpoints), a log of metrics (FOLDER/metrics.jsonl and TensorBoard
 // events) and at the end the model are kept there. A run that was stopped, or killed at any instant, goes on

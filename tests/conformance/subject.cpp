@@ -2,6 +2,7 @@
 
 #include "conformance/samples.h"
 #include "formwork/activations/activation.h"
+#include "formwork/heads/reconstructors/reconstructor.h"
 #include "formwork/linear/linear_map.h"
 #include "formwork/norms/norm.h"
 #include "formwork/positions/position.h"
@@ -152,6 +153,7 @@ std::vector<Subject> part_subjects() {
   add_kind<Norm>(list);
   add_kind<Activation>(list);
   add_kind<Position>(list);
+  add_kind<Reconstructor>(list);
   add_kind<Wiring>(list, wiring_body());
   const Json mlp = {{"type", "mlp"}, {"hidden", 6}};
   const auto inside = [&](const char* label, const std::string& name, const char* kind, Json part,

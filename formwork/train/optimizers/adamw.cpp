@@ -7,8 +7,8 @@ namespace {
 class AdamWOptimizer final : public Optimizer {
  public:
   using Options = AdamWOptions;
-  AdamWOptimizer(Model& model, const Options& options)
-      : Optimizer(model, {{"first", "second"}}), options_(options) {}
+  AdamWOptimizer(const Trainee& trainee, const Options& options)
+      : Optimizer(trainee, {{"first", "second"}}), options_(options) {}
 
  protected:
   void update(FlatGroup& group, Moments& moments, const Update& update) override {

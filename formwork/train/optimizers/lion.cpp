@@ -16,7 +16,8 @@ class LionOptimizer final : public Optimizer {
       f.number("decay", decay, "weight decay, times the rate", 0, 1e3);
     }
   };
-  LionOptimizer(Model& model, const Options& options) : Optimizer(model, {{"momentum"}}), options_(options) {}
+  LionOptimizer(const Trainee& trainee, const Options& options)
+      : Optimizer(trainee, {{"momentum"}}), options_(options) {}
 
  protected:
   void update(FlatGroup& group, Moments& moments, const Update& update) override {

@@ -16,15 +16,16 @@ bool is_hidden(const LinearMap& map) {
   return map.role() != Role::embed && map.role() != Role::head && map.role() != Role::router;
 }
 
-// The matrices, or banks of matrices, of the model's hidden linear maps.
-std::set<const Param*> hidden_matrices(const Model& model) {
+// The matrices, or banks of matrices, of hidden linear maps.
+std::set<const Param*> hidden_matrices(const Trainee& trainee) {
   std::set<const Param*> matrices, others;
-  for (const auto* map : model.inventory().maps)
-    for (const auto* param : map->params()) {
-      const int64_t dims = param->value.defined() ? param->value.dim() : 0;
-      const bool matrix = dims == 2 || (dims == 3 && map->banks() > 0);
-      (is_hidden(*map) && matrix && param != map->bias() ? matrices : others).insert(param);
-    }
+  for (const auto* inventory : trainee.inventories)
+    for (const auto* map : inventory->maps)
+      for (const auto* param : map->params()) {
+        const int64_t dims = param->value.defined() ? param->value.dim() : 0;
+        const bool matrix = dims == 2 || (dims == 3 && map->banks() > 0);
+        (is_hidden(*map) && matrix && param != map->bias() ? matrices : others).insert(param);
+      }
   for (const auto* param : others) matrices.erase(param);  // a tie with an embedding
   return matrices;
 }
@@ -49,9 +50,9 @@ class MuonOptimizer final : public Optimizer {
     AdamWOptions adamw() const { return {beta1, beta2, epsilon, decay}; }
   };
 
-  MuonOptimizer(Model& model, const Options& options)
-      : Optimizer(model, {{"first", "second"}, {"momentum"}},
-                  [matrices = hidden_matrices(model)](const Param& param) -> int64_t {
+  MuonOptimizer(const Trainee& trainee, const Options& options)
+      : Optimizer(trainee, {{"first", "second"}, {"momentum"}},
+                  [matrices = hidden_matrices(trainee)](const Param& param) -> int64_t {
                     return matrices.count(&param) ? kMuon : kAdamW;
                   }),
         options_(options) {}

@@ -4,9 +4,9 @@ namespace formwork {
 
 FORMWORK_KIND(Optimizer);
 
-Optimizer::Optimizer(Model& model, std::vector<std::vector<std::string>> moments,
+Optimizer::Optimizer(const Trainee& trainee, std::vector<std::vector<std::string>> moments,
                      const std::function<int64_t(const Param&)>& method)
-    : parameters_(model, method), names_(std::move(moments)) {
+    : parameters_(trainee, method), names_(std::move(moments)) {
   for (const auto& group : parameters_.groups()) {
     auto& list = moments_.emplace_back();
     for (size_t i = 0; i < names_.at(static_cast<size_t>(group.method)).size(); ++i)

@@ -1,4 +1,4 @@
-// Optimizers update a model's parameters from their gradients, as each parameter's Rule says: its factor on
+// Optimizers update a run's parameters from their gradients, as each parameter's Rule says: its factor on
 // the rate, whether weight decay applies; frozen parameters are left alone.
 #pragma once
 #include <string>
@@ -33,7 +33,7 @@ class Optimizer {
  protected:
   using Moments = std::vector<Tensor>;  // flat, as long as the group
   // moments[method]: the names of the moments that parameters of this method have.
-  Optimizer(Model& model, std::vector<std::vector<std::string>> moments,
+  Optimizer(const Trainee& trainee, std::vector<std::vector<std::string>> moments,
             const std::function<int64_t(const Param&)>& method = {});
   // group.gradient may be overwritten.
   virtual void update(FlatGroup& group, Moments& moments, const Update& update) = 0;
@@ -47,6 +47,6 @@ class Optimizer {
 };
 
 template <>
-class Registry<Optimizer> : public Factory<Optimizer, Model&> {};
+class Registry<Optimizer> : public Factory<Optimizer, const Trainee&> {};
 
 }  // namespace formwork

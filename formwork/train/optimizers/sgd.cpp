@@ -17,7 +17,8 @@ class SgdOptimizer final : public Optimizer {
       f.flag("nesterov", nesterov, "look ahead by the momentum");
     }
   };
-  SgdOptimizer(Model& model, const Options& options) : Optimizer(model, {{"momentum"}}), options_(options) {}
+  SgdOptimizer(const Trainee& trainee, const Options& options)
+      : Optimizer(trainee, {{"momentum"}}), options_(options) {}
 
  protected:
   void update(FlatGroup& group, Moments& moments, const Update& update) override {
