@@ -46,8 +46,8 @@ class Context {
   std::map<std::string, int64_t> choices;                 // active depth, experts, ...; see choice()
   std::vector<std::pair<std::string, Tensor>> auxiliary;  // losses, already weighted
   TapBoard* taps = nullptr;                               // null: nothing listens and nothing is attached
-  std::optional<Layout>
-      entered;  // set by a part at a stream's tap that put tokens behind those of the stream
+  // Set by a part at a stream's tap that put tokens behind those of the stream: the layout from there on.
+  std::optional<Layout> entered;
 
   // x, or what a listener or an attached part made of it. One branch when nothing listens.
   Tensor tap(Slot slot, Tensor x) {

@@ -34,7 +34,10 @@ std::vector<std::string> block_streams(const Inventory& inventory) {
 
 std::vector<int64_t> transfer_layers(const HiddenTransferOptions& options, int64_t blocks) {
   std::vector<int64_t> layers;
-  for (const double layer : options.layers) layers.push_back(static_cast<int64_t>(layer));
+  for (const double layer : options.layers) {
+    if (layer != std::floor(layer)) fail("hidden_transfer: expected whole transfer layers, found {}", layer);
+    layers.push_back(static_cast<int64_t>(layer));
+  }
   if (layers.empty()) layers = {std::lround(0.5 * static_cast<double>(blocks))};
   if (layers.size() == 1) layers.resize(static_cast<size_t>(options.k), layers[0]);
   if (static_cast<int64_t>(layers.size()) != options.k)
@@ -105,7 +108,7 @@ TransformResult HiddenTransfer::apply(const std::shared_ptr<Model>& model, const
   Edit edit(*model);
   edit.spec().attach = spec.attach;
   for (const auto& param : shapes->inventory().params) {
-    if (edit.has(param.name) || shapes->inventory().by_name.at(param.name) != &param) continue;
+    if (edit.has(param.name)) continue;
     if (!param.value.is_floating_point())
       fail("hidden_transfer: the Spec keeps '{}' in codes, and transfer maps are trained", param.name);
     auto value = at::zeros(param.value.sizes(), float_type(*model));
