@@ -40,6 +40,23 @@ TEST(DraftTree, HasThe63PathsOfMedusaDownToADepth) {
   EXPECT_EQ(DraftTree::from_json("medusa", 9).depth(), 4);
 }
 
+// Entry i of a buffer times i + 1, summed: what Medusa's released code (e2a5d20) gives for its 63 paths.
+TEST(DraftTree, HasMedusasBuffersOfThe63Paths) {
+  const auto tree = DraftTree::from_json("medusa", 4);
+  const auto weighed = [](const List& values) {
+    int64_t sum = 0;
+    for (size_t i = 0; i < values.size(); ++i) sum += static_cast<int64_t>(i + 1) * values[i];
+    return sum;
+  };
+  const auto sees = TokenTree(tree.parent_row()).sees().to(at::kLong).flatten().contiguous();
+  EXPECT_EQ(weighed({sees.const_data_ptr<int64_t>(), sees.const_data_ptr<int64_t>() + sees.numel()}), 475912);
+  EXPECT_EQ(weighed(tree.slots(10)), 40786);
+  List leaves;
+  for (const auto& path : tree.leaf_paths()) leaves.insert(leaves.end(), path.begin(), path.end());
+  EXPECT_EQ(leaves.size(), 42u * 5);
+  EXPECT_EQ(weighed(leaves), 177153);
+}
+
 TEST(DraftTree, IsAChainOrFull) {
   EXPECT_EQ(DraftTree::from_json("chain", 3).parents(), List({-1, 0, 1, 2}));
   const auto full = DraftTree::from_json(Json::parse(R"({"full": [2, 3]})"), 2);

@@ -275,7 +275,7 @@ TEST(Transfer, AfterTheLastBlockIsALinearMedusaHead) {
   const auto h = last.matmul(value("layers.3.channel.stream.attached.1.weight").t()) +
                  value("layers.3.channel.stream.attached.1.bias");
   const auto normed = h * (h.square().mean(-1, true) + 1e-5).rsqrt() * value("norm.weight");
-  EXPECT_LT(distance(out.narrow(1, 6, 2), normed.matmul(value("embed.weight").t())), 1e-4);
+  EXPECT_LT(distance(out.narrow(1, 6, 2), normed.matmul(value("embed.weight").t())), 1e-9);
 }
 
 TEST(Transfer, AStateThatKeptAPathIsAFreshOneOfItsText) {
@@ -358,7 +358,7 @@ TEST(HiddenTransfer, RefusesWhatCannotBe) {
   EXPECT_NE(refused({{"temperature", 0.5}}, model).find("temperature 0.5 has no effect"), std::string::npos);
   EXPECT_NE(refused({{"acceptance", "rejection"}}, model).find("expects a temperature"), std::string::npos);
   EXPECT_NE(refused({{"k", 3}}, model).find("at most the 2 drafts"), std::string::npos);
-  EXPECT_NE(refused({}, decoder({})).find("no transfer maps"), std::string::npos);
+  EXPECT_NE(refused(Json::object(), decoder({})).find("no transfer maps"), std::string::npos);
   EXPECT_NE(refused({{"tree", {{"full", {12}}}}}, model).find("vocabulary of 11"), std::string::npos);
   EXPECT_NE(error_of([&] {
               forward(*model, {{"input_ids", text(1, 4)}, {"anchors", numbers({4})}});
@@ -375,7 +375,7 @@ TEST(HiddenTransfer, NamesThePositionThatATableDoesNotHave) {
                       "test");
   const auto model = build_model(spec, 1);
   const auto refusal = error_of([&] {
-    decode(*model, request_of(1, 5), "hidden_transfer", {{"tree", "chain"}});
+    decode(*model, request_of(1, 2), "hidden_transfer", {{"tree", "chain"}});
   });
   EXPECT_NE(refusal.find("past the 6 learned ones"), std::string::npos) << refusal;
 }
