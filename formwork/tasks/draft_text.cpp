@@ -90,7 +90,7 @@ Batch DraftTextTask::training_batch(int64_t rows, uint64_t seed, int64_t step) c
   const auto share =
       static_cast<int64_t>(std::llround(options_.anchors * static_cast<double>(options_.text.length)));
   auto stream = make_stream(seed, "draft_text.anchors", static_cast<uint64_t>(step));
-  const auto order = at::rand({rows, places}, stream, at::kDouble).argsort(1);
+  const auto order = at::rand({rows, places}, stream, at::kDouble).argsort(1, /*descending=*/false);
   const auto anchors = order.narrow(1, 0, std::clamp<int64_t>(share, 1, places)).contiguous();
   return draft_batch(random_windows(source_->corpus.train(), rows, options_.text.length, seed, step),
                      anchors);
