@@ -81,10 +81,13 @@ void run(const CLI::App& command, const Arguments& arguments) {
   request.seed = static_cast<uint64_t>(arguments.decode.seed);
   set_prompt(request, *model, prompt_ids(arguments, *model, tokenizer.get()));
   if (tokenizer) request.stop = stop_token(*tokenizer, arguments.stop);
+  int64_t passes = 0;
+  request.on_pass = [&](int64_t, int64_t) { ++passes; };
   std::string why_plain;
   request.on_path = [&](const std::string& reason) { why_plain = reason; };
   const auto made = strategy->decode(*model, request).front();
   auto row = row_of(arguments, tokenizer.get(), made);
+  if (passes > 0) row["passes"] = passes;
   if (arguments.json) {
     row["settings"] = settings_in_force(arguments, strategy->draws(), why_plain);
     fmt::print("{}\n", Json::array({row}).dump(2, ' ', false, Json::error_handler_t::replace));

@@ -12,7 +12,7 @@ class ChannelMixer : public Layer {
   static const char* noun() { return "channel mixer"; }
   Traits traits() const override {
     Traits traits;
-    traits.causal = true;
+    traits.causal = traits.trees = true;
     return traits;
   }
 };

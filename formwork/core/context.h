@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -45,10 +46,22 @@ class Context {
   std::map<std::string, int64_t> choices;                 // active depth, experts, ...; see choice()
   std::vector<std::pair<std::string, Tensor>> auxiliary;  // losses, already weighted
   TapBoard* taps = nullptr;                               // null: nothing listens and nothing is attached
+  // Set by a part at a stream's tap that put tokens behind those of the stream: the layout from there on.
+  std::optional<Layout> entered;
 
   // x, or what a listener or an attached part made of it. One branch when nothing listens.
   Tensor tap(Slot slot, Tensor x) {
     return taps && taps->hot(slot) ? taps->deliver(*this, slot, std::move(x)) : x;
+  }
+
+  // The same at the tap of a stream, whose layout changes where tokens entered.
+  Tensor tap(Slot slot, Tensor x, Layout& stream) {
+    x = tap(slot, std::move(x));
+    take_entered(stream);
+    return x;
+  }
+  void take_entered(Layout& stream) {
+    if (entered) stream = std::move(*entered), entered.reset();
   }
 
   // The choice made for `name` in this pass, or `otherwise`.

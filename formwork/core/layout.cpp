@@ -21,6 +21,29 @@ Tensor Layout::keep(int64_t tokens) const {
   return at::arange(tokens, lengths.options()).unsqueeze(0) < lengths.unsqueeze(1);
 }
 
+Layout Layout::with_drafts(int64_t tokens, int64_t count) const {
+  const int64_t each = anchors.size(1), before = tokens - each * drafts;
+  auto parents = tree ? tree->parents() : TokenTree::row(tokens, anchors.device());
+  const int64_t rows = std::max(parents.size(0), anchors.size(0));
+  std::vector<Tensor> all = {parents.expand({rows, -1})}, places;
+  for (int64_t i = drafts; i < drafts + count; ++i) {
+    const int64_t last = before + (i - 1) * each;  // where draft i begins, counted from 1
+    const auto follows = i == 0 ? anchors : at::arange(last, last + each, anchors.options()).unsqueeze(0);
+    all.push_back(follows.expand({rows, each}));
+  }
+  Layout layout = *this;
+  layout.tree = std::make_shared<TokenTree>(at::cat(all, 1));
+  layout.lengths = Tensor();
+  layout.drafts += count;
+  if (!positions.defined()) return layout;
+  const int64_t lines = std::max(positions.size(0), anchors.size(0));
+  const auto of_anchors = positions.expand({lines, -1}).gather(1, anchors.expand({lines, each}));
+  places.push_back(positions.expand({lines, -1}));
+  for (int64_t i = drafts + 1; i <= drafts + count; ++i) places.push_back(of_anchors + i);
+  layout.positions = at::cat(places, 1);
+  return layout;
+}
+
 Compaction::Compaction(const Tensor& mask) {
   if (mask.dim() != 2) fail("attention_mask: expected [B, T], found {} dimensions", mask.dim());
   mask_ = mask.ne(0);

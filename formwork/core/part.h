@@ -13,6 +13,7 @@ struct Traits {
   bool causal = false;               // no output depends on a later token
   bool batch_independent = true;     // no output depends on another row
   bool length_free = true;           // any number of tokens
+  bool trees = false;                // takes tokens that form a tree (layout.tree), and its state can `keep`
   bool deterministic = true;         // two evaluations agree bit for bit
   bool twice_differentiable = true;  // under Mode::twice_differentiable
   bool trainable = true;             // its own weights can be trained

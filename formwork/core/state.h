@@ -21,6 +21,10 @@ class State {
   virtual std::unique_ptr<State> fork(const Tensor& rows) const = 0;
   // Forgets the last `appends` calls of append, as if they had not been made.
   virtual void roll_back(int64_t appends) = 0;
+  // Of the last append, keeps of row b the tokens places[b, 0 .. counts[b]) in this order, as if they alone
+  // had been appended: places [B, n] int64, counts [B] int64. Refused by states that hold no single tokens;
+  // mixers whose states can do it say so by the trait `trees`.
+  virtual void keep(const Tensor& places, const Tensor& counts);
   virtual int64_t bytes() const = 0;
 };
 

@@ -8,8 +8,6 @@ namespace formwork {
 
 FORMWORK_KIND(DecodeStrategy);
 
-namespace {
-
 StateOptions state_options(const Model& model, const DecodeRequest& request) {
   if (!request.prompt.defined() || request.prompt.dim() != 2 || request.prompt.numel() == 0)
     fail("decode: expected a prompt [B, T] of at least one token");
@@ -29,8 +27,6 @@ std::vector<std::vector<int64_t>> rows_of(const Tensor& ids) {
     rows.emplace_back(data, data + ids.size(1));
   return rows;
 }
-
-}  // namespace
 
 Decoder::Decoder(Model& model, const DecodeRequest& request) : model_(model), ctx_(model.make_context()) {
   const auto options = state_options(model, request);

@@ -15,6 +15,8 @@ struct DecodeRequest {
   std::optional<int64_t> stop;  // the token that ends a row; it is kept in the row's result
   // Told of each token as it is made; false ends the row. Strategies that go token by token call it.
   std::function<bool(int64_t row, int64_t token)> on_token = {};
+  // Told of each pass of a row that verified drafts: how many tokens it gave, one or more.
+  std::function<void(int64_t row, int64_t tokens)> on_pass = {};
   // Told, before the first token is made, why the runtime is not used; empty where it is.
   std::function<void(const std::string& why_plain)> on_path = {};
   uint64_t seed = 0;
@@ -77,7 +79,6 @@ class TokenByToken : public DecodeStrategy {
   // The same from a decoder that has read the request's prompt. The last token of each row is not appended.
   std::vector<Continuation> go_on(Decoder& decoder, const DecodeRequest& request) const;
 
- protected:
   struct Step {
     const Tensor& logits;                              // [B, V] of the rows that go on
     const std::vector<int64_t>& rows;                  // [B] their places in the prompt
@@ -86,5 +87,10 @@ class TokenByToken : public DecodeStrategy {
   };
   virtual Tensor choose(const Step& step) const = 0;  // [B] int64
 };
+
+// A state for the request's rows and tokens, and the prompt's rows as lists. Throws Error for a prompt
+// without tokens and for a request of none.
+StateOptions state_options(const Model& model, const DecodeRequest& request);
+std::vector<std::vector<int64_t>> rows_of(const Tensor& ids);
 
 }  // namespace formwork

@@ -11,7 +11,6 @@ class Greedy final : public TokenByToken {
   };
   explicit Greedy(const Options&) {}
 
- protected:
   Tensor choose(const Step& step) const override { return step.logits.argmax(-1); }
 };
 

@@ -19,7 +19,6 @@ class Sample final : public TokenByToken {
   explicit Sample(const Options& options) : options_(options) {}
   bool draws() const override { return true; }
 
- protected:
   Tensor choose(const Step& step) const override;
 
  private:

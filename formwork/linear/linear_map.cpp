@@ -7,9 +7,9 @@ namespace formwork {
 FORMWORK_KIND(LinearMap);
 
 const char* role_name(Role role) {
-  static constexpr const char* names[] = {"query", "key",    "value",   "qkv",      "out",
-                                          "up",    "gate",   "gate_up", "down",     "embed",
-                                          "head",  "router", "conv",    "shortcut", "inner"};
+  static constexpr const char* names[] = {"query", "key",      "value", "qkv",     "out",  "up",
+                                          "gate",  "gate_up",  "down",  "embed",   "head", "router",
+                                          "conv",  "shortcut", "inner", "transfer"};
   return names[static_cast<int>(role)];
 }
 

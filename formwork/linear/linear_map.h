@@ -27,7 +27,8 @@ enum class Role {
   router,
   conv,
   shortcut,
-  inner
+  inner,
+  transfer
 };
 const char* role_name(Role role);
 

@@ -17,6 +17,10 @@ struct PairedState final : State {
     if (first) first->roll_back(appends);
     if (second) second->roll_back(appends);
   }
+  void keep(const Tensor& places, const Tensor& counts) override {
+    if (first) first->keep(places, counts);
+    if (second) second->keep(places, counts);
+  }
   int64_t bytes() const override { return (first ? first->bytes() : 0) + (second ? second->bytes() : 0); }
 
   std::unique_ptr<State> first, second;

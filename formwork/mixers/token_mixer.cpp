@@ -11,7 +11,11 @@ class Along final : public TokenMixer {
  public:
   Along(std::string dim, std::unique_ptr<TokenMixer> inner)
       : dim_(std::move(dim)), inner_(std::move(inner)) {}
-  Traits traits() const override { return inner_->traits(); }
+  Traits traits() const override {
+    auto traits = inner_->traits();
+    traits.trees = false;
+    return traits;
+  }
 
  protected:
   Tensor mix(Context& ctx, const Tensor& x) override {

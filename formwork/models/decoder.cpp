@@ -10,7 +10,7 @@ class Decoder final : public TowerModel {
 
   Decoder(Build& build, const Options& options)
       : TowerModel(build, options, /*causal=*/true,
-                   {"attention_mask", "position_ids", "prefix_lengths", "offsets"}) {}
+                   with_draft_fields({"attention_mask", "position_ids", "prefix_lengths", "offsets"})) {}
 
   Traits traits() const override {
     Traits traits;
@@ -24,7 +24,7 @@ class Decoder final : public TowerModel {
     return state;
   }
   Record append(Context& ctx, const Record& in, ModelState& state) override {
-    check_fields(in, {tower_.field(), "attention_mask"});
+    check_fields(in, with_draft_fields({tower_.field(), "attention_mask"}));
     return tower_.append(ctx, in, "", *head_, state);
   }
 };

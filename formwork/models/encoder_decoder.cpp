@@ -53,8 +53,9 @@ class EncoderDecoder final : public Model {
   }
 
   Streams start(Context& ctx, const Record& in) override {
-    check_fields(in, {"input_ids", "attention_mask", "position_ids", "decoder_input_ids",
-                      "decoder_attention_mask", "decoder_position_ids"});
+    check_fields(in, with_draft_fields({"input_ids", "attention_mask", "position_ids", "decoder_input_ids",
+                                        "decoder_attention_mask", "decoder_position_ids"},
+                                       "decoder_"));
     Streams streams;
     streams["memory"] = start_memory(ctx, in);
     streams["residual"] = decoder_->start(ctx, in, "decoder_");
@@ -101,7 +102,7 @@ class EncoderDecoder final : public Model {
   // Takes decoder_input_ids, or input_ids as a decoder does: the encoder has had its own.
   Record append(Context& ctx, const Record& in, ModelState& state) override {
     const std::string prefix = in.count("input_ids") ? "" : "decoder_";
-    check_fields(in, {prefix + "input_ids", prefix + "attention_mask"});
+    check_fields(in, with_draft_fields({prefix + "input_ids", prefix + "attention_mask"}, prefix));
     ctx.streams = &state.streams;
     auto out = decoder_->append(ctx, in, prefix, *head_, state);
     ctx.streams = nullptr;

@@ -11,6 +11,7 @@ ModelState ModelState::fork(const Tensor& rows) const {
   ModelState copy;
   for (const auto& step : steps) copy.steps.push_back(step ? step->fork(rows) : nullptr);
   copy.lengths = lengths.index_select(0, rows);
+  copy.undecided = undecided;
   for (const auto& before : history) copy.history.push_back(before.index_select(0, rows));
   for (const auto& [name, stream] : streams) {
     auto& to = copy.streams[name] = stream;
@@ -28,6 +29,23 @@ void ModelState::roll_back(int64_t appends) {
     if (step) step->roll_back(appends);
   lengths = history[history.size() - static_cast<size_t>(appends)];
   history.resize(history.size() - static_cast<size_t>(appends));
+  undecided = 0;
+}
+
+void ModelState::keep(const Tensor& places, const Tensor& counts) {
+  if (undecided == 0) fail("state: expected a tree or drafts in the last append, of which some tokens stay");
+  const int64_t rows = lengths.size(0);
+  if (places.dim() != 2 || places.size(0) != rows || counts.dim() != 1 || counts.size(0) != rows)
+    fail("state: expected places [{}, n] and counts [{}], found [{}] and [{}]", rows, rows,
+         fmt::join(places.sizes().vec(), ", "), fmt::join(counts.sizes().vec(), ", "));
+  if (rows > 0 && places.size(1) > 0 &&
+      (places.min().item<int64_t>() < 0 || places.max().item<int64_t>() >= undecided))
+    fail("state: expected places among the {} tokens of the last append, found {} to {}", undecided,
+         places.min().item<int64_t>(), places.max().item<int64_t>());
+  for (auto& step : steps)
+    if (step) step->keep(places, counts);
+  lengths = history.back() + counts;
+  undecided = 0;
 }
 
 int64_t ModelState::bytes() const {

@@ -17,9 +17,14 @@ struct ModelState {
   Tensor lengths;               // [B] int64
   Streams streams;              // of the encoder, computed once
   std::vector<Tensor> history;  // lengths before each append
+  int64_t undecided = 0;        // tokens of the last append where it was a tree or has drafts behind it
 
   ModelState fork(const Tensor& rows) const;
   void roll_back(int64_t appends);
+  // Of the last append, goes on with tokens places[b, 0 .. counts[b]) of row b, as if they alone had been
+  // appended in that order: places [B, n], counts [B] int64. After a tree, and after drafts, nothing can be
+  // appended before it is said what stays. Throws Error for places outside the tokens that were appended.
+  void keep(const Tensor& places, const Tensor& counts);
   int64_t bytes() const;
 };
 

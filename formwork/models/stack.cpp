@@ -3,6 +3,24 @@
 #include "formwork/models/checkpoint.h"
 
 namespace formwork {
+namespace {
+
+// The registered names of the mixers of a step that take no tree of tokens.
+std::string why_no_trees(const Inventory& inventory, const Step& step) {
+  if (step.layer->traits().trees) return {};
+  std::string names;
+  for (const auto& [path, part] : inventory.parts) {
+    if (path != step.name && !path.starts_with(step.name + ".")) continue;
+    const auto type = inventory.types.find(path);
+    if (type == inventory.types.end() || !dynamic_cast<const TokenMixer*>(part) || part->traits().trees)
+      continue;
+    names += fmt::format("{}'{}'", names.empty() ? "" : ", ", type->second);
+  }
+  return fmt::format("{}: token mixer {} takes tokens in a row alone, not a tree of drafts", step.name,
+                     names.empty() ? "of this layer" : names);
+}
+
+}  // namespace
 
 Stack::Stack(Build build, const std::vector<PartSpec>& layers, const PartSpec& norm)
     : norm_path_(build.name("norm")), head_path_(build.name("head")), out_(build.in) {
@@ -32,6 +50,7 @@ void Stack::add_steps(const Build& build, Wiring& layer) {
       tap->second = Build(build.inventory(), step.name, layer.out(), layer.out()).tap("stream", layer.out());
     steps_.push_back(step);
     taps_.push_back(tap->second);
+    no_trees_.push_back(why_no_trees(build.inventory(), step));
     auto& known = build.inventory().steps;
     if (fresh)
       known.push_back({step.name, step.layer, tap->second, false});
@@ -47,16 +66,22 @@ void Stack::run(Context& ctx, int64_t first, int64_t last, Stream& stream) {
   for (int64_t i = first; i < last; ++i) {
     const auto& step = steps_.at(static_cast<size_t>(i));
     if (skipped(ctx, step)) continue;
-    stream.x = ctx.tap(taps_[static_cast<size_t>(i)], forward_segment(ctx, *step.layer, step.name, stream.x));
+    check_tree(stream.layout, static_cast<size_t>(i));
+    stream.x = ctx.tap(taps_[static_cast<size_t>(i)], forward_segment(ctx, *step.layer, step.name, stream.x),
+                       stream.layout);
     if (step.tokens) stream.layout = step.tokens->after(stream.layout);
   }
 }
 
-Tensor Stack::append(Context& ctx, Tensor x, ModelState& state) {
-  for (size_t i = 0; i < steps_.size(); ++i)
-    if (!skipped(ctx, steps_[i]))
-      x = ctx.tap(taps_[i], steps_[i].layer->append(ctx, x, state.steps[i].get()));
-  return x;
+void Stack::append(Context& ctx, Stream& stream, ModelState& state) {
+  const LayoutScope scope(ctx, stream.layout);
+  // Before any state has taken a token.
+  for (size_t i = 0; i < steps_.size(); ++i) check_tree(stream.layout, i);
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    if (skipped(ctx, steps_[i])) continue;
+    check_tree(stream.layout, i);
+    stream.x = ctx.tap(taps_[i], steps_[i].layer->append(ctx, stream.x, state.steps[i].get()), stream.layout);
+  }
 }
 
 Split Stack::carry(SplitPass& pass, int64_t first, int64_t last, Split x) const {

@@ -19,7 +19,8 @@ class Stack {
 
   // Takes the stream through steps [first, last), with its layout in force.
   void run(Context& ctx, int64_t first, int64_t last, Stream& stream);
-  Tensor append(Context& ctx, Tensor x, ModelState& state);
+  // Appends the stream's tokens to the states, with its layout in force.
+  void append(Context& ctx, Stream& stream, ModelState& state);
   Split carry(SplitPass& pass, int64_t first, int64_t last, Split x) const;
   // The final norm, and the head that make_head made.
   Split finish(SplitPass& pass, Head& head, const Split& x) const;
@@ -37,12 +38,17 @@ class Stack {
   bool skipped(const Context& ctx, const Step& step) const {
     return step.loop > 0 && step.loop >= ctx.choice("loops", step.loop + 1);
   }
+  // Refuses a tree of tokens that a mixer of step i cannot take.
+  void check_tree(const Layout& layout, size_t i) const {
+    if (layout.tree && !no_trees_[i].empty()) fail("{}", no_trees_[i]);
+  }
   // The stream after each step of a layer has a tap, "<step>.stream"; a step that is repeated delivers again.
   void add_steps(const Build& build, Wiring& layer);
 
   std::vector<std::unique_ptr<Wiring>> layers_;
   std::vector<Step> steps_;
-  std::vector<Slot> taps_;  // of the stream after each step
+  std::vector<Slot> taps_;             // of the stream after each step
+  std::vector<std::string> no_trees_;  // why a step takes no tree of tokens; empty: it does
   std::unique_ptr<Norm> norm_;
   std::string norm_path_, head_path_;
   Axis out_;

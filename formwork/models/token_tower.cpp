@@ -19,9 +19,15 @@ TokenTower::TokenTower(const Build& build, const TowerOptions& options, LinearMa
 
 Stream TokenTower::start(Context& ctx, const Record& in, const std::string& prefix) {
   auto tokens = read_tokens(in, prefix, stem_.field());
-  const LayoutScope scope(ctx, tokens.layout);
-  return {stem_.forward(ctx, tokens.content, tokens.positions, tokens.segments), tokens.layout,
-          tokens.compaction};
+  return embed(ctx, tokens, tokens.positions);
+}
+
+Stream TokenTower::embed(Context& ctx, const TokenInput& tokens, const Tensor& positions) {
+  Stream stream{{}, tokens.layout, tokens.compaction};
+  const LayoutScope scope(ctx, stream.layout);
+  stream.x = stem_.forward(ctx, tokens.content, positions, tokens.segments);
+  ctx.take_entered(stream.layout);
+  return stream;
 }
 
 void TokenTower::run(Context& ctx, int64_t first, int64_t last, Stream& stream) {
@@ -49,19 +55,17 @@ Record TokenTower::append(Context& ctx, const Record& in, const std::string& pre
   auto tokens = read_tokens(in, prefix, stem_.field());
   if (tokens.content.size(0) != state.lengths.size(0))
     fail("append: the state has {} rows, the input {}", state.lengths.size(0), tokens.content.size(0));
+  if (state.undecided > 0)
+    fail("append: the last append was a tree or has drafts behind it; say first which of its tokens stay");
+  auto stream = embed(ctx, tokens, state.lengths.unsqueeze(1) + tokens.positions);
+  stack_.append(ctx, stream, state);
   Record out;
-  {
-    const LayoutScope scope(ctx, tokens.layout);
-    const auto positions = state.lengths.unsqueeze(1) + tokens.positions;
-    auto x = stem_.forward(ctx, tokens.content, positions, tokens.segments);
-    x = stack_.append(ctx, x, state);
-    head.forward(ctx, stack_.finish(ctx, x), out);
-  }
+  finish(ctx, stream, head, out);
+  if (stream.layout.tree) state.undecided = tokens.content.size(1);
   state.history.push_back(state.lengths);
   state.lengths = state.lengths + (tokens.layout.lengths.defined()
                                        ? tokens.layout.lengths
                                        : at::full_like(state.lengths, tokens.content.size(1)));
-  restore_tokens(tokens.compaction.get(), head, out);
   return out;
 }
 

@@ -42,6 +42,8 @@ class TokenTower {
   std::string field() const { return stem_.field(); }
 
  private:
+  Stream embed(Context& ctx, const TokenInput& tokens, const Tensor& positions);
+
   TokenStem stem_;
   Stack stack_;
 };

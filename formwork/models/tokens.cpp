@@ -26,6 +26,12 @@ Tensor packed_positions(const std::vector<int64_t>& offsets) {
   return at::cat(parts).unsqueeze(0);
 }
 
+std::vector<std::string> with_draft_fields(std::vector<std::string> fields, const std::string& prefix) {
+  fields.push_back(prefix + "parents");
+  fields.push_back(prefix + "anchors");
+  return fields;
+}
+
 void check_fields(const Record& in, const std::vector<std::string>& known) {
   for (const auto& [name, value] : in)
     if (std::find(known.begin(), known.end(), name) == known.end()) fail_unknown("input", name, known);
@@ -51,6 +57,34 @@ const Tensor& read_content(const Record& in, const std::string& name, bool ids) 
          ids ? "[B, T] int64" : "[B, T, F] of floating-point numbers", content->dim(), c10::toString(type));
   if (content->size(1) == 0) fail("input '{}': expected rows of at least 1 token, found 0", name);
   return *content;
+}
+
+// The fields "parents" and "anchors", into the layout.
+void read_drafts(const Record& in, const std::string& prefix, TokenInput& tokens) {
+  const int64_t rows = tokens.content.size(0), count = tokens.content.size(1);
+  const auto field = [&](const char* name) {
+    const Tensor* found = find(in, prefix + name);
+    if (!found) return Tensor();
+    if (found->dim() != 2 || found->scalar_type() != at::kLong ||
+        (found->size(0) != rows && found->size(0) != 1))
+      fail("input '{}{}': expected [{}, n] int64, found {} dimensions of {}", prefix, name, rows,
+           found->dim(), c10::toString(found->scalar_type()));
+    if (tokens.layout.packed() || (tokens.compaction && !tokens.compaction->aligned()))
+      fail("input '{}{}': expected rows that begin with their real tokens", prefix, name);
+    return *found;
+  };
+  if (const auto parents = field("parents"); parents.defined()) {
+    if (parents.size(1) != count)
+      fail("input '{}parents': expected one for each of {} tokens, found {}", prefix, count, parents.size(1));
+    tokens.layout.tree = std::make_shared<TokenTree>(parents);
+    if (!tokens.layout.positions.defined()) tokens.positions = tokens.layout.tree->depths();
+  }
+  const auto anchors = field("anchors");
+  if (!anchors.defined() || anchors.numel() == 0) return;
+  if (anchors.min().item<int64_t>() < 0 || anchors.max().item<int64_t>() >= count)
+    fail("input '{}anchors': expected places among {} tokens, found {} to {}", prefix, count,
+         anchors.min().item<int64_t>(), anchors.max().item<int64_t>());
+  tokens.layout.anchors = anchors;
 }
 
 }  // namespace
@@ -87,6 +121,7 @@ TokenInput read_tokens(const Record& in, const std::string& prefix, const std::s
   if (positions) tokens.positions = tokens.layout.positions = align(positions->to(at::kLong));
   if (const Tensor* lengths = find(in, prefix + "prefix_lengths"))
     tokens.layout.prefix = lengths->to(at::kLong);
+  read_drafts(in, prefix, tokens);
   return tokens;
 }
 

@@ -19,7 +19,8 @@ struct BatchSize {
 
 struct Batch {
   Record inputs;  // of the model
-  // [B, T] or [B] int64, -100 where there is none; or numbers [B, T, k], not a number where there is none.
+  // [B, T] or [B] (or of drafts [B, A, k]) int64, -100 where there is none; or numbers [B, T, k], not a
+  // number where there is none.
   Tensor targets;
 
   int64_t rows() const { return targets.size(0); }

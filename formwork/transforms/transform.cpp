@@ -77,7 +77,7 @@ std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, c
 
 bool is_block_role(Role role) {
   return role != Role::embed && role != Role::head && role != Role::shortcut && role != Role::router &&
-         role != Role::conv;
+         role != Role::conv && role != Role::transfer;
 }
 
 std::string why_not_block_map(const LinearMap& map) {

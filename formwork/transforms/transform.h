@@ -89,7 +89,8 @@ void require_finite(const TapEvent& event, const Tensor& x, size_t batch);
 std::map<Slot, Moments> collect_moments(Model& model, const Calibration& data, const std::vector<Slot>& taps,
                                         bool with_outer);
 
-// Whether maps of this role belong to the blocks: not embedding, head, shortcuts, routers and convolutions.
+// Whether maps of this role belong to the blocks: not embedding, head, shortcuts, routers, convolutions and
+// transfer maps of drafts.
 bool is_block_role(Role role);
 // The maps of a model's blocks: every map but embedding, head and shortcuts, that is a single dense matrix.
 std::vector<LinearMap*> block_maps(const Model& model);

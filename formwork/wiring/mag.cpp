@@ -26,6 +26,7 @@ class GatedStep final : public ResidualStep {
     Traits both;
     both.causal = first.causal && second.causal;
     both.batch_independent = first.batch_independent && second.batch_independent;
+    both.trees = first.trees && second.trees;
     both.length_free = first.length_free && second.length_free;
     both.deterministic = first.deterministic && second.deterministic;
     both.twice_differentiable = first.twice_differentiable && second.twice_differentiable;

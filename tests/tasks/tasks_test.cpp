@@ -17,7 +17,7 @@ std::unique_ptr<Task> make(const std::string& name, const TemporaryFolder& folde
     for (int i = 0; i < 50; ++i) table += fmt::format("row {} of {}\t{}\n", i, i * i, i % 2 ? "odd" : "even");
     write_atomically(path + ".tsv", table);
     spec.options = {{"file", path + ".tsv"}, {"evaluation_share", 0.4}};
-  } else if (name == "text" || name == "masked_lm") {
+  } else if (name == "text" || name == "masked_lm" || name == "draft_text") {
     std::string text;
     for (int i = 0; i < 300; ++i) text += fmt::format("word {} ", i * 7919 % 301);
     write_atomically(path + ".txt", text);
@@ -54,7 +54,7 @@ std::vector<std::vector<int64_t>> rows_of(const Batch& batch) {
     const int64_t length = mask == batch.inputs.end() ? ids.size(0) : mask->second[r].sum().item<int64_t>();
     const auto target = batch.targets[r];
     auto row = ids.narrow(0, 0, length);
-    row = at::cat({row, target.dim() ? target.narrow(0, 0, length) : target.unsqueeze(0)}).contiguous();
+    row = at::cat({row, target.dim() == 1 ? target.narrow(0, 0, length) : target.flatten()}).contiguous();
     rows.emplace_back(row.data_ptr<int64_t>(), row.data_ptr<int64_t>() + row.numel());
   }
   return rows;

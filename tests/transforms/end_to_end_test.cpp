@@ -2,6 +2,7 @@
 // compressed again. Every transform, at a setting that treats layers or maps differently.
 #include "formwork/core/child_process.h"
 #include "formwork/interop/safetensors.h"
+#include "formwork/tap/transfer.h"
 #include "formwork/train/optimizers/optimizer.h"
 #include "interop/temporary_folder.h"
 #include "transforms/fixtures.h"
@@ -51,10 +52,13 @@ TransformResult compress(const std::string& name, const std::shared_ptr<Model>& 
 
 Tensor ids() { return at::arange(24, at::kLong).view({2, 12}); }
 
-// With gradients.
+// With gradients; of a model whose transfer maps alone train, those of its first drafts.
 Tensor logits_to_train(Model& model) {
   auto ctx = model.make_context();
-  return model.forward(ctx, {{"input_ids", ids()}}).at("logits");
+  Record in = {{"input_ids", ids()}};
+  if (drafts_of(model.inventory()) == 0) return model.forward(ctx, in).at("logits");
+  in["anchors"] = at::arange(12, at::kLong).unsqueeze(0);
+  return model.forward(ctx, in).at("logits").narrow(1, 12, 12);
 }
 
 // Logits of a saved model from a process of its own.

@@ -10,7 +10,7 @@ namespace {
 bool is_projection(const LinearMap& map, const std::string& axis) {
   const Role role = map.role();
   if (role == Role::embed || role == Role::head || role == Role::router || role == Role::shortcut ||
-      role == Role::conv)
+      role == Role::conv || role == Role::transfer)
     return false;
   const auto& segments = map.need().in.segments;
   return segments.size() == 1 && segments[0].size() == 1 && segments[0][0].name == axis;

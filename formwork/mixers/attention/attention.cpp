@@ -81,6 +81,7 @@ void AttentionMixer::build_maps(Build& build, const Axis& kv, const Axis& group,
 Traits AttentionMixer::traits() const {
   Traits traits;
   traits.causal = causal_ || !options_.memory.empty();
+  traits.trees = traits.causal;
   return traits;
 }
 
@@ -142,7 +143,7 @@ bool AttentionMixer::is_plain_softmax(const Context& ctx) const {
 }
 
 bool AttentionMixer::can_fuse(const Context& ctx, const Heads& heads, const Sight& sight) const {
-  return is_plain_softmax(ctx) &&
+  return is_plain_softmax(ctx) && !sight.tree &&
          (!position_->biases() || (sight.consecutive && position_->biases_by_distance())) &&
          fits_fused_attention(heads.q, heads.k, heads.v);
 }
@@ -159,7 +160,8 @@ AttentionPlan AttentionMixer::plan_for(const Sight& sight) const {
 Tensor AttentionMixer::attend_self(Context& ctx, const Tensor& x, const Sight& sight) {
   if (!qkv_) return attend(ctx, project(ctx, x, sight.query_positions), sight);
   auto qkv = qkv_->forward(ctx, x);
-  if (query_norm_ || position_->biases() || !is_plain_softmax(ctx) || !fits_fused_self_attention(qkv))
+  if (sight.tree || query_norm_ || position_->biases() || !is_plain_softmax(ctx) ||
+      !fits_fused_self_attention(qkv))
     return attend(ctx, split(ctx, std::move(qkv), sight.query_positions), sight);
   const AttentionHeads heads{kv_heads_ * group_, kv_heads_, width_, value_width_};
   const auto turn = position_->turn(ctx, sight.query_positions);
@@ -196,7 +198,8 @@ bool same(const Tensor& positions, const Tensor& order) { return positions.eq(or
 
 AttentionMixer::Sight AttentionMixer::all_tokens(const Context& ctx, const Tensor& x) const {
   Sight sight;
-  const auto order = token_places(x, 0, x.size(1));
+  const auto* tree = sight.tree = ctx.layout ? ctx.layout->tree.get() : nullptr;
+  const auto order = tree ? tree->depths() : token_places(x, 0, x.size(1));
   const bool given = ctx.layout && ctx.layout->positions.defined();
   sight.query_positions = sight.key_positions = given ? ctx.layout->positions : order;
   sight.consecutive = !given || same(ctx.layout->positions, order);
@@ -262,11 +265,19 @@ Tensor AttentionMixer::append(Context& ctx, const Tensor& x, State* state) {
   const int64_t n = x.size(1), longest = cache.longest();
   const bool level = cache.level();
   Sight sight;
-  sight.query_positions = level ? token_places(x, longest, n) : before.unsqueeze(1) + token_places(x, 0, n);
+  const auto* tree = sight.tree = ctx.layout ? ctx.layout->tree.get() : nullptr;
+  if (tree)
+    sight.query_positions = before.unsqueeze(1) + tree->depths();
+  else
+    sight.query_positions = level ? token_places(x, longest, n) : before.unsqueeze(1) + token_places(x, 0, n);
   Heads heads = project(ctx, x, sight.query_positions);
   cache.append(heads.k, heads.v, ctx.layout ? ctx.layout->lengths : Tensor());
   heads.k = cache.keys().to(heads.q.scalar_type()), heads.v = cache.values().to(heads.q.scalar_type());
-  if (!can_fuse(ctx, heads, sight)) sight.key_positions = token_places(x, cache.first(), heads.k.size(1));
+  if (tree)
+    sight.before = before - cache.first(),
+    sight.key_positions = tree->places(sight.before, heads.k.size(1)) + cache.first();
+  else if (!can_fuse(ctx, heads, sight))
+    sight.key_positions = token_places(x, cache.first(), heads.k.size(1));
   if (ctx.layout && ctx.layout->prefix.defined()) sight.prefix = ctx.layout->prefix - cache.first();
   if (!cache.level()) sight.key_lengths = cache.lengths() - cache.first();
   if (level) {

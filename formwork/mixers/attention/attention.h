@@ -4,7 +4,8 @@
 //
 //   y = concat_h( weights(q_h k_h^T * scale + bias) v_h ) W_o       x [B, T, D], q_h [B, T, d]
 //
-// Causality and the window go by the order of tokens, positions by layout.positions. Where the score is
+// Causality and the window go by the order of tokens, or by the tree that they form (which is not fused),
+// positions by layout.positions. Where the score is
 // softmax and nobody asks for the weights, CPU float32 takes the fused kernels.
 #pragma once
 #include "formwork/core/facet.h"
@@ -49,7 +50,9 @@ class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixF
     Tensor starts;               // [B] place of each row's first query, where they differ
     // [B|1, T]; those of keys may be left out where the kernels take the heads
     Tensor query_positions, key_positions;
-    bool consecutive = true;  // positions differ as places do
+    bool consecutive = true;          // positions differ as places do
+    const TokenTree* tree = nullptr;  // of the queries; null: each follows the one before it
+    Tensor before;                    // [B|1] keys before the tree; undefined: none
   };
   void build_maps(Build& build, const Axis& kv, const Axis& group, const Axis& qk, const Axis& vo);
   Tensor queries(Context& ctx, const Tensor& x);
@@ -74,6 +77,8 @@ class AttentionMixer final : public TokenMixer, public CostFacet, public MatrixF
   // [rows, H, Tq, Tk] of a run.
   Tensor weights(Context& ctx, const Heads& heads, const Sight& sight, const AttentionRun& run);
   Tensor permitted(const AttentionRun& run, const Sight& sight, const Tensor& like) const;
+  // [B|1, Tq, Tk] of a tree.
+  Tensor permitted_in_tree(const Sight& sight, int64_t keys) const;
 
   Options options_;
   bool causal_;

@@ -21,11 +21,26 @@ Tensor AttentionMixer::permitted(const AttentionRun& run, const Sight& sight, co
   };
   Tensor allow;  // [B|1, Tq, Tk]
   const auto both = [&](const Tensor& rule) { allow = allow.defined() ? allow.logical_and(rule) : rule; };
-  if (causal_) both(k <= q);
-  if (options_.window) both((q - k).abs() < options_.window);
+  if (sight.tree) {
+    both(permitted_in_tree(sight, run.keys));
+  } else {
+    if (causal_) both(k <= q);
+    if (options_.window) both((q - k).abs() < options_.window);
+  }
   if (causal_ && sight.prefix.defined()) allow = allow.logical_or(k < of_rows(sight.prefix));
   if (sight.key_lengths.defined()) both((k < of_rows(sight.key_lengths)).expand({-1, run.queries, -1}));
   return allow.defined() ? allow.unsqueeze(1) : allow;
+}
+
+Tensor AttentionMixer::permitted_in_tree(const Sight& sight, int64_t keys) const {
+  const auto& tree = *sight.tree;
+  const auto before = sight.before.defined() ? sight.before : at::zeros({1}, tree.depths().options());
+  const auto seen = tree.seen(before, keys);
+  if (!options_.window) return seen;
+  // A window counts the tokens of one continuation, not those beside it.
+  const auto distance =
+      (before.view({-1, 1}) + tree.depths()).unsqueeze(2) - tree.places(before, keys).unsqueeze(1);
+  return seen.logical_and(distance < options_.window);
 }
 
 namespace {

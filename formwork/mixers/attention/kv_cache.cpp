@@ -45,6 +45,7 @@ std::unique_ptr<State> KvCache::fork(const Tensor& rows) const {
   copy->keys_ = present(keys_).index_select(0, rows);
   copy->values_ = present(values_).index_select(0, rows);
   copy->lengths_ = lengths_.index_select(0, rows);
+  if (before_.defined()) copy->before_ = before_.index_select(0, rows);
   copy->first_ = first_, copy->longest_ = longest_, copy->window_ = window_;
   copy->reversible_ = reversible_, copy->level_ = level_;
   for (const auto& lengths : history_) copy->history_.push_back(lengths.index_select(0, rows));
@@ -59,6 +60,23 @@ void KvCache::roll_back(int64_t appends) {
   if (appends == 0) return;
   lengths_ = history_[static_cast<size_t>(made - appends)];
   history_.resize(static_cast<size_t>(made - appends));
+  before_ = Tensor();
+  measure();
+}
+
+void KvCache::keep(const Tensor& places, const Tensor& counts) {
+  if (!before_.defined()) fail("key-value cache: there is no append of which tokens could be kept");
+  const auto tokens = at::arange(places.size(1), lengths_.options());
+  const auto start = (before_ - first_).unsqueeze(1);
+  // Tokens that stay where they are need no copy.
+  if (!places.eq(tokens).all().item<bool>())
+    for (const Tensor* all : {&keys_, &values_}) {
+      const auto index = [&](const Tensor& of) {
+        return (start + of).view({rows(), 1, -1, 1}).expand({-1, all->size(1), -1, all->size(3)});
+      };
+      all->scatter_(2, index(tokens.unsqueeze(0)), all->gather(2, index(places)));
+    }
+  lengths_ = before_ + counts;
   measure();
 }
 
@@ -105,6 +123,7 @@ void KvCache::append(const Tensor& k, const Tensor& v, const Tensor& counts) {
   if (k.size(0) != rows()) fail("key-value cache of {} rows was given {} rows", rows(), k.size(0));
   const int64_t n = k.size(1);
   remember();
+  before_ = lengths_;
   reserve(longest_ + n - first_);
   const int64_t end = longest_ - first_;
   if (level_ && !counts.defined()) {

@@ -18,6 +18,7 @@ class KvCache final : public State {
   std::unique_ptr<State> fork(const Tensor& rows) const override;
   // With a window, only the last `reversible` appends can be forgotten.
   void roll_back(int64_t appends) override;
+  void keep(const Tensor& places, const Tensor& counts) override;
   int64_t bytes() const override;
 
   // Adds k [B, n, H, d] and v [B, n, H, dv]; row b keeps its first counts[b] tokens (undefined: all n).
@@ -39,8 +40,8 @@ class KvCache final : public State {
   void measure();
   Tensor present(const Tensor& all) const { return all.narrow(2, 0, longest_ - first_); }
 
-  Tensor keys_, values_;  // [B, H, capacity, d], [B, H, capacity, dv]
-  Tensor lengths_;
+  Tensor keys_, values_;     // [B, H, capacity, d], [B, H, capacity, dv]
+  Tensor lengths_, before_;  // before_: lengths before the last append, which `keep` goes back to
   int64_t first_ = 0, longest_ = 0, window_ = 0, reversible_ = 0;
   bool level_ = true;
   std::deque<Tensor> history_;  // lengths before each append

@@ -58,7 +58,7 @@ void StickBreakingAttention::build_maps(Build& build, const Options& options, co
 
 Traits StickBreakingAttention::traits() const {
   Traits traits;
-  traits.causal = true;
+  traits.causal = traits.trees = true;
   return traits;
 }
 
@@ -76,6 +76,10 @@ std::pair<Tensor, Tensor> StickBreakingAttention::keys_values(Context& ctx, cons
 
 Tensor StickBreakingAttention::permitted(const Keys& keys, int64_t queries) const {
   const auto options = at::TensorOptions(at::kLong).device(keys.k.device());
+  if (keys.tree) {
+    const auto before = keys.before.defined() ? keys.before : at::zeros({1}, options);
+    return keys.tree->seen(before, keys.k.size(1)).unsqueeze(1);
+  }
   const auto place = at::arange(keys.k.size(1), options);
   const auto q = keys.offset ? at::arange(*keys.offset, *keys.offset + queries, options).unsqueeze(0)
                              : keys.query_positions;
@@ -94,7 +98,8 @@ Tensor StickBreakingAttention::weights(Context& ctx, const Tensor& q, const Keys
 Tensor StickBreakingAttention::attend(Context& ctx, const Tensor& q, const Keys& keys) {
   const auto qh = q.transpose(1, 2), k = keys.k.transpose(1, 2), v = keys.v.transpose(1, 2);
   const bool watched = ctx.taps && ctx.taps->hot(weights_tap_);
-  if (!watched && !ctx.mode.twice_differentiable && keys.offset && stick_breaking_is_fused(qh, k, v))
+  if (!watched && !ctx.mode.twice_differentiable && !keys.tree && keys.offset &&
+      stick_breaking_is_fused(qh, k, v))
     return stick_breaking_fused(qh, k, v, scale_, *keys.offset, keys.lengths).transpose(1, 2);
   return weights(ctx, q, keys).matmul(v.repeat_interleave(q.size(2) / heads_, 1)).transpose(1, 2);
 }
@@ -128,7 +133,9 @@ StickBreakingAttention::Queries StickBreakingAttention::routed_queries(Context& 
 Tensor StickBreakingAttention::mix(Context& ctx, const Tensor& x) {
   const auto [k, v] = keys_values(ctx, x);
   const auto from = queries(ctx, x);
-  return from.finish(attend(ctx, from.q, {k, v, ctx.layout ? ctx.layout->lengths : Tensor(), 0, {}}));
+  Keys keys{k, v, ctx.layout ? ctx.layout->lengths : Tensor(), 0, {}};
+  if (ctx.layout) keys.tree = ctx.layout->tree.get();
+  return from.finish(attend(ctx, from.q, keys));
 }
 
 TokenMatrix StickBreakingAttention::matrix(Context& ctx, const Tensor& x) {
@@ -158,6 +165,7 @@ Tensor StickBreakingAttention::append(Context& ctx, const Tensor& x, State* stat
     keys.offset = before[0].item<int64_t>();
   else
     keys.query_positions = before.unsqueeze(1) + at::arange(x.size(1), before.options()).unsqueeze(0);
+  if (ctx.layout) keys.tree = ctx.layout->tree.get(), keys.before = before;
   const auto from = queries(ctx, x);
   return from.finish(attend(ctx, from.q, keys));
 }

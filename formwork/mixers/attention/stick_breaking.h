@@ -39,7 +39,9 @@ class StickBreakingAttention final : public TokenMixer, public CostFacet, public
   struct Keys {
     Tensor k, v, lengths;
     std::optional<int64_t> offset;
-    Tensor query_positions;  // [B|1, T], where there is no offset
+    Tensor query_positions;           // [B|1, T], where there is no offset
+    const TokenTree* tree = nullptr;  // of the queries; null: each follows the one before it
+    Tensor before = {};               // [B] keys before the tree; undefined: none
   };
   // The queries of a token, [B, T, H k, d], and how their mixed values become the output.
   struct Queries {

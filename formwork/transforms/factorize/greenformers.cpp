@@ -106,7 +106,7 @@ Stays Greenformers::why_left(const Model& model, const LinearMap& map) const {
   if (!is_chosen(map.path())) return {"outside the submodules"};
   if (role == Role::embed && !options_.factor_embeddings) return {"an embedding"};
   if (role == Role::head && !options_.factor_head) return {"a map of the head"};
-  if (role == Role::router || role == Role::shortcut)
+  if (role == Role::router || role == Role::shortcut || role == Role::transfer)
     return {fmt::format("a map of role '{}' stays as it is", role_name(role))};
   for (const auto& [copy, original] : model.inventory().ties)
     if (original.rfind(map.path() + ".", 0) == 0)

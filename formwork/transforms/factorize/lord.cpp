@@ -109,7 +109,7 @@ Stays Lord::why_kept(const Model& model, const LinearMap& map) const {
   const auto role = map.role();
   const auto& types = options_.types;
   const bool named = std::find(types.begin(), types.end(), Json(type_of(map))) != types.end();
-  if (role == Role::embed || role == Role::shortcut || role == Role::router || role == Role::conv)
+  if (!is_block_role(role) && role != Role::head)
     return {fmt::format("a map of role '{}' stays as it is", role_name(role))};
   if (!named && (!types.empty() || role == Role::head)) return {"not of the chosen types"};
   if (map.banks() > 0 && !pool_of(model, map))
