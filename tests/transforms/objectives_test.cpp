@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "formwork/core/autocast.h"
+#include "formwork/train/cast_task.h"
 #include "formwork/transforms/convert/transfer_weights.h"
 #include "formwork/transforms/transform.h"
 #include "train/distil_run.h"
