@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <png.h>
 
 #include "formwork/core/file.h"
 #include "formwork/tasks/task.h"
@@ -6,6 +7,19 @@
 
 namespace formwork {
 namespace {
+
+// Folders of images of 4 x 4 pixels, each of a grey of its own.
+void write_images(const std::filesystem::path& folder, int count) {
+  for (int i = 0; i < count; ++i) {
+    const auto of_class = folder / (i % 2 ? "odd" : "even");
+    std::filesystem::create_directories(of_class);
+    const std::string pixels(16, static_cast<char>(5 * i));
+    png_image image{};
+    image.version = PNG_IMAGE_VERSION, image.width = image.height = 4, image.format = PNG_FORMAT_GRAY;
+    ASSERT_TRUE(png_image_write_to_file(&image, (of_class / fmt::format("{:02}.png", i)).c_str(), 0,
+                                        pixels.data(), 0, nullptr));
+  }
+}
 
 // Any registered task, with a file where it needs one, prepared.
 std::unique_ptr<Task> make(const std::string& name, const TemporaryFolder& folder,
@@ -17,6 +31,9 @@ std::unique_ptr<Task> make(const std::string& name, const TemporaryFolder& folde
     for (int i = 0; i < 50; ++i) table += fmt::format("row {} of {}\t{}\n", i, i * i, i % 2 ? "odd" : "even");
     write_atomically(path + ".tsv", table);
     spec.options = {{"file", path + ".tsv"}, {"evaluation_share", 0.4}};
+  } else if (name == "images") {
+    write_images(path + ".images", 40);
+    spec.options = {{"folder", path + ".images"}, {"evaluation_share", 0.4}};
   } else if (name == "text" || name == "masked_lm" || name == "draft_text") {
     std::string text;
     for (int i = 0; i < 300; ++i) text += fmt::format("word {} ", i * 7919 % 301);
@@ -45,6 +62,13 @@ std::vector<std::vector<int64_t>> rows_of(const Batch& batch) {
       const auto row = at::cat({batch.inputs.at("input_features")[r].flatten(), batch.targets[r].flatten()});
       const auto bits = row.view(at::kInt).to(at::kLong).contiguous();
       rows.emplace_back(bits.data_ptr<int64_t>(), bits.data_ptr<int64_t>() + bits.numel());
+    }
+    return rows;
+  }
+  if (const auto pixels = batch.inputs.find("pixel_values"); pixels != batch.inputs.end()) {
+    for (int64_t r = 0; r < batch.rows(); ++r) {
+      const auto grey = pixels->second[r][0][0][0].item<double>();
+      rows.push_back({std::llround(grey * 1e6), batch.targets[r].item<int64_t>()});
     }
     return rows;
   }
@@ -80,6 +104,8 @@ TEST(Tasks, TrainingBatchesDependOnSeedAndStepAlone) {
     const auto needs = a->model_needs();
     if (needs.contains("vocab"))
       EXPECT_LT(batch.inputs.at("input_ids").max().item<int64_t>(), needs["vocab"].get<int64_t>());
+    else if (batch.inputs.count("pixel_values"))
+      EXPECT_LT(batch.targets.max().item<int64_t>(), needs["head"]["classes"].get<int64_t>());
     else
       EXPECT_EQ(batch.inputs.at("input_features").size(2), needs["stem"]["features"].get<int64_t>());
   }

@@ -51,8 +51,6 @@ TwoStreams streams_of(Model& model, const std::vector<Record>& batches, const st
   return {at::cat(coarse), at::cat(fine)};
 }
 
-Tensor with_one(const Tensor& x) { return at::cat({x, at::ones({x.size(0), 1}, x.options())}, 1); }
-
 class InformationKeptProbe final : public Probe {
  public:
   struct Options {
@@ -91,13 +89,17 @@ InformationKept information_kept(Model& model, const std::vector<Record>& batche
          std::max(kLeastKeptRows, streams.later.size(2) * 4 / 3 / streams.later.size(1) + 2), kept.rows);
   const auto chosen = [](const Tensor& x, const Tensor& rows) { return x.index({rows}).flatten(0, 1); };
   const auto rest = held_out.logical_not();
-  const auto x = with_one(chosen(streams.later, rest)), t = chosen(streams.earlier, rest);
-  // A ridge far below what matters keeps channels that are always 0 solvable.
-  auto moments = x.t().matmul(x);
-  moments.diagonal().add_(1e-9 * moments.diagonal().mean().item<double>());
-  const auto map = at::linalg_solve(moments, x.t().matmul(t));
-  const auto held_x = with_one(chosen(streams.later, held_out)), held_t = chosen(streams.earlier, held_out);
-  const double left = (held_x.matmul(map) - held_t).square().sum().item<double>();
+  const auto x = chosen(streams.later, rest), t = chosen(streams.earlier, rest);
+  // Channels with mean 0 and deviation 1; a ridge far below them keeps those that never change solvable.
+  const auto centre = x.mean(0, true), centre_t = t.mean(0, true);
+  const auto scale = x.std(0, /*unbiased=*/false, true).clamp_min(1e-30);
+  const auto z = (x - centre) / scale;
+  auto moments = z.t().matmul(z);
+  moments.diagonal().add_(1e-12 * static_cast<double>(x.size(0)));
+  const auto map = at::linalg_solve(moments, z.t().matmul(t - centre_t));
+  const auto held_z = (chosen(streams.later, held_out) - centre) / scale;
+  const auto held_t = chosen(streams.earlier, held_out);
+  const double left = (held_z.matmul(map) + centre_t - held_t).square().sum().item<double>();
   kept.explained = 1 - left / (held_t - held_t.mean(0, true)).square().sum().item<double>();
   return kept;
 }

@@ -59,7 +59,7 @@ class LocalStep final : public StepRule {
     std::optional<TapBoard> board;
     Context ctx;
     Streams streams;
-    LocalTarget input, read;  // of the model, of the module; undefined where nobody gives it back
+    LocalTarget read;  // what the next module gives back; undefined where nobody does
   };
   struct ModuleLoss {
     double loss = 0;
@@ -170,8 +170,7 @@ std::unique_ptr<LocalStep::Pass> LocalStep::make_pass(const TrainingStep& step, 
 void LocalStep::remember_input(Pass& pass) const {
   if (std::none_of(objectives_.begin(), objectives_.end(), [](const auto& o) { return o->reconstructs(); }))
     return;
-  pass.input = input_target(pass.rows.inputs, pass.streams.begin()->second, run_.model.spec().meta);
-  pass.read = pass.input;
+  pass.read = input_target(pass.rows.inputs, pass.streams.begin()->second, run_.model.spec().meta);
 }
 
 Tensor LocalStep::local_loss(size_t k, Pass& pass, ModuleLoss& found) {
@@ -209,7 +208,7 @@ LocalStep::ModuleLoss LocalStep::run_module(const TrainingStep& step, size_t k, 
   pass.ctx.auxiliary.clear();
   if (k + 1 == modules_.size()) {
     pass.streams.clear();
-  } else if (pass.input.x.defined() && options_.target == "features") {
+  } else if (pass.read.x.defined() && options_.target == "features") {
     const auto& stream = pass.streams.begin()->second;
     pass.read = {stream.x, stream.layout};
   }
