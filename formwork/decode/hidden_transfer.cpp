@@ -122,9 +122,8 @@ std::vector<Continuation> HiddenTransferDecode::decode(Model& model, const Decod
   return decode_by_trees(model, request, drafter, *acceptance());
 }
 
-FORMWORK_PART(
-    DecodeStrategy, HiddenTransferDecode, "hidden_transfer",
-    "drafts of a middle layer's states, verified as a tree; the tokens of greedy decoding in fewer passes");
+FORMWORK_PART(DecodeStrategy, HiddenTransferDecode, "hidden_transfer",
+              "trees of drafts from a middle layer: the tokens of greedy decoding in fewer passes");
 
 }  // namespace
 }  // namespace formwork

@@ -78,6 +78,8 @@ class DraftTextTask final : public Task {
 // Targets [B, A, k]: the true token n + i + 1 of anchor n and draft i.
 Batch DraftTextTask::draft_batch(const TokenBatch& tokens, const Tensor& anchors) const {
   auto batch = language_batch(tokens);
+  // Padding stands behind all real tokens, which do not see it, and has no targets.
+  batch.inputs.erase("attention_mask");
   batch.inputs["anchors"] = anchors;
   std::vector<Tensor> targets;
   for (int64_t i = 1; i <= options_.k; ++i) targets.push_back(tokens.targets.gather(1, anchors + i));
