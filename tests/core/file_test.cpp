@@ -8,6 +8,7 @@
 #include <csignal>
 #include <fstream>
 
+#include "error_of.h"
 #include "formwork/core/error.h"
 
 namespace formwork {
@@ -28,15 +29,6 @@ class FileTest : public ::testing::Test {
 
   fs::path folder_;
 };
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST_F(FileTest, WritesAndReadsBackAnyBytes) {
   std::string bytes;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "error_of.h"
 #include "formwork/core/error.h"
 #include "formwork/core/layout.h"
 
@@ -9,15 +10,6 @@ namespace formwork {
 namespace {
 
 Tensor ids(const std::vector<int64_t>& values) { return at::tensor(values, at::kLong).unsqueeze(0); }
-
-std::string error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return {};
-}
 
 TEST(TokenTree, SeesAncestorsAndItself) {
   const TokenTree tree(ids({-1, 0, 0, 1}));

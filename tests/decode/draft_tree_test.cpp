@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "error_of.h"
 #include "formwork/core/error.h"
 #include "formwork/core/token_tree.h"
 
@@ -9,15 +10,6 @@ namespace formwork {
 namespace {
 
 using List = std::vector<int64_t>;
-
-std::string error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return {};
-}
 
 // The buffers that Medusa's released code makes of these three paths.
 TEST(DraftTree, HasMedusasBuffers) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "error_of.h"
 #include "formwork/core/random.h"
 #include "formwork/decode/decode_strategy.h"
 #include "formwork/norms/norm.h"
@@ -9,16 +10,7 @@
 namespace formwork {
 namespace {
 
-constexpr int64_t kVocab = 11, kLayers = 4;
-
-std::string error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return {};
-}
+constexpr int64_t kTransferVocab = 11, kTransferLayers = 4;
 
 // A random decoder with random maps, far enough from uniform that drafts are now right, now wrong. `layers`:
 // where drafts 1, 2, .. enter.
@@ -47,7 +39,7 @@ std::shared_ptr<Model> decoder(const std::vector<double>& layers, at::ScalarType
 
 Tensor text(int64_t rows, int64_t tokens, uint64_t seed = 1) {
   auto stream = make_stream(seed, "text");
-  return at::randint(0, kVocab, {rows, tokens}, stream, at::kLong);
+  return at::randint(0, kTransferVocab, {rows, tokens}, stream, at::kLong);
 }
 
 Tensor forward(Model& model, const Record& in) {
@@ -59,8 +51,8 @@ Tensor numbers(const std::vector<int64_t>& values) { return at::tensor(values, a
 
 double distance(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
 
-std::vector<Continuation> decode(Model& model, const DecodeRequest& request, const std::string& name,
-                                 const Json& options = Json::object()) {
+std::vector<Continuation> decode_by(Model& model, const DecodeRequest& request, const std::string& name,
+                                    const Json& options = Json::object()) {
   return Registry<DecodeStrategy>::make({name, options})->decode(model, request);
 }
 
@@ -83,11 +75,11 @@ TEST(HiddenTransfer, MakesTheTokensOfGreedyDecodingInFewerPasses) {
   for (const auto& layers : {std::vector<double>{2, 2, 2}, {0, 1, 4}}) {
     const auto model = decoder(layers);
     auto request = request_of(8, 16);
-    const auto greedy = decode(*model, request, "greedy");
+    const auto greedy = decode_by(*model, request, "greedy");
     for (const char* tree : {R"("chain")", R"({"full": [3, 3, 3]})", R"("medusa")"}) {
       int64_t passes = 0, tokens = 0;
       request.on_pass = [&](int64_t, int64_t made) { ++passes, tokens += made; };
-      expect_same(greedy, decode(*model, request, "hidden_transfer", {{"tree", Json::parse(tree)}}), tree);
+      expect_same(greedy, decode_by(*model, request, "hidden_transfer", {{"tree", Json::parse(tree)}}), tree);
       EXPECT_EQ(tokens, 8 * 16);
       EXPECT_LT(passes, tokens) << tree;
     }
@@ -97,11 +89,11 @@ TEST(HiddenTransfer, MakesTheTokensOfGreedyDecodingInFewerPasses) {
 TEST(HiddenTransfer, EndsRowsWhereGreedyDecodingEndsThem) {
   const auto model = decoder({2, 2, 2});
   auto request = request_of(6, 12);
-  request.stop = decode(*model, request, "greedy")[1].tokens[4];
-  expect_same(decode(*model, request, "greedy"), decode(*model, request, "hidden_transfer"), "stop");
+  request.stop = decode_by(*model, request, "greedy")[1].tokens[4];
+  expect_same(decode_by(*model, request, "greedy"), decode_by(*model, request, "hidden_transfer"), "stop");
   std::map<int64_t, int64_t> told;
   request.on_token = [&](int64_t row, int64_t) { return ++told[row] < 3; };
-  for (const auto& one : decode(*model, request, "hidden_transfer")) EXPECT_LE(one.tokens.size(), 3u);
+  for (const auto& one : decode_by(*model, request, "hidden_transfer")) EXPECT_LE(one.tokens.size(), 3u);
 }
 
 // Few rows of a pass may carry drafts: from other nodes decoding goes on without.
@@ -109,8 +101,9 @@ TEST(HiddenTransfer, GoesOnWhereTheAcceptedNodeCarriesNoDrafts) {
   const auto model = decoder({2, 2, 2});
   const auto request = request_of(5, 12);
   for (const int64_t rows : {1, 30, 80})
-    expect_same(decode(*model, request, "greedy"),
-                decode(*model, request, "hidden_transfer", {{"rows", rows}}), fmt::format("{} rows", rows));
+    expect_same(decode_by(*model, request, "greedy"),
+                decode_by(*model, request, "hidden_transfer", {{"rows", rows}}),
+                fmt::format("{} rows", rows));
 }
 
 TEST(HiddenTransfer, WithoutDraftsIsGreedyDecoding) {
@@ -119,11 +112,11 @@ TEST(HiddenTransfer, WithoutDraftsIsGreedyDecoding) {
   int64_t passes = 0;
   auto counted = request;
   counted.on_pass = [&](int64_t, int64_t) { ++passes; };
-  expect_same(decode(*bare, request, "greedy"), decode(*bare, counted, "hidden_transfer", {{"k", 0}}),
+  expect_same(decode_by(*bare, request, "greedy"), decode_by(*bare, counted, "hidden_transfer", {{"k", 0}}),
               "k = 0");
   EXPECT_EQ(passes, 18);
   const auto model = decoder({2, 2, 2});
-  expect_same(decode(*model, request, "greedy"), decode(*model, request, "hidden_transfer", {{"k", 2}}),
+  expect_same(decode_by(*model, request, "greedy"), decode_by(*model, request, "hidden_transfer", {{"k", 2}}),
               "k = 2");
 }
 
@@ -134,11 +127,11 @@ TEST(HiddenTransfer, SaysWhatTheRuntimeDoes) {
   auto request = request_of(3, 8);
   std::string why;
   request.on_path = [&](const std::string& reason) { why = reason; };
-  const auto fast = decode(*model, request, "greedy");
+  const auto fast = decode_by(*model, request, "greedy");
   EXPECT_NE(why.find("layers.1.channel.stream"), std::string::npos) << why;
   request.plain = true;
-  const auto plain = decode(*model, request, "greedy");
-  const auto trees = decode(*model, request, "hidden_transfer");
+  const auto plain = decode_by(*model, request, "greedy");
+  const auto trees = decode_by(*model, request, "hidden_transfer");
   EXPECT_NE(why.find("no runtime form"), std::string::npos) << why;
   for (size_t row = 0; row < 3; ++row) {
     EXPECT_EQ(fast[row].tokens, plain[row].tokens);
@@ -150,10 +143,11 @@ TEST(HiddenTransfer, RejectionMakesTheTokensThatSamplingDraws) {
   const auto model = decoder({1, 2, 2});
   auto request = request_of(6, 16);
   request.seed = 5;
-  const auto sampled = decode(*model, request, "sample", {{"temperature", 0.7}});
-  expect_same(sampled,
-              decode(*model, request, "hidden_transfer", {{"acceptance", "rejection"}, {"temperature", 0.7}}),
-              "rejection");
+  const auto sampled = decode_by(*model, request, "sample", {{"temperature", 0.7}});
+  expect_same(
+      sampled,
+      decode_by(*model, request, "hidden_transfer", {{"acceptance", "rejection"}, {"temperature", 0.7}}),
+      "rejection");
 }
 
 // With alpha = 0 every draft of a positive probability is typical; with a threshold of 1 and alpha 1 those of
@@ -164,12 +158,12 @@ TEST(HiddenTransfer, TypicalAcceptanceFollowsItsThreshold) {
   const auto passes_at = [&](double alpha) {
     int64_t passes = 0;
     request.on_pass = [&](int64_t, int64_t) { ++passes; };
-    decode(*model, request, "hidden_transfer",
-           {{"tree", "chain"},
-            {"acceptance", "typical"},
-            {"temperature", 1},
-            {"threshold", 1},
-            {"alpha", alpha}});
+    decode_by(*model, request, "hidden_transfer",
+              {{"tree", "chain"},
+               {"acceptance", "typical"},
+               {"temperature", 1},
+               {"threshold", 1},
+               {"alpha", alpha}});
     return passes;
   };
   EXPECT_EQ(passes_at(0), 4 * 5);  // one token without drafts, then 4 a pass
@@ -263,7 +257,7 @@ TEST(Transfer, MapsGetNoGradientFromRealTokens) {
 
 // After the last block a draft is a linear head on the last state: Head(FinalNorm(W h + b)).
 TEST(Transfer, AfterTheLastBlockIsALinearMedusaHead) {
-  const auto model = decoder({kLayers});
+  const auto model = decoder({kTransferLayers});
   const at::NoGradGuard guard;
   const auto ids = text(2, 6);
   Tensor last;
@@ -350,7 +344,7 @@ TEST(HiddenTransferTransform, RefusesLayersThatDoNotFit) {
 TEST(HiddenTransfer, RefusesWhatCannotBe) {
   const auto model = decoder({2, 2});
   const auto refused = [&](const Json& options, const std::shared_ptr<Model>& of) {
-    return error_of([&] { decode(*of, request_of(1, 4), "hidden_transfer", options); });
+    return error_of([&] { decode_by(*of, request_of(1, 4), "hidden_transfer", options); });
   };
   EXPECT_NE(refused({{"tree", {{0}, {0, 0}, {0, 0, 0}}}}, model).find("3 deep, and there are only 2"),
             std::string::npos);
@@ -375,7 +369,7 @@ TEST(HiddenTransfer, NamesThePositionThatATableDoesNotHave) {
                       "test");
   const auto model = build_model(spec, 1);
   const auto refusal = error_of([&] {
-    decode(*model, request_of(1, 2), "hidden_transfer", {{"tree", "chain"}});
+    decode_by(*model, request_of(1, 2), "hidden_transfer", {{"tree", "chain"}});
   });
   EXPECT_NE(refusal.find("past the 6 learned ones"), std::string::npos) << refusal;
 }
@@ -387,7 +381,7 @@ TEST(HiddenTransfer, RefusesATreeThatAMixerCannotTake) {
         "attach": {"layers.0.mixer.stream": {"type": "transfer"}}})"),
                       "test");
   const auto model = build_model(spec, 1);
-  const auto refusal = error_of([&] { decode(*model, request_of(1, 4), "hidden_transfer"); });
+  const auto refusal = error_of([&] { decode_by(*model, request_of(1, 4), "hidden_transfer"); });
   EXPECT_NE(refusal.find("layers.1.mixer: token mixer 'mamba' takes tokens in a row alone"),
             std::string::npos)
       << refusal;

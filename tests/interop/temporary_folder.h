@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "error_of.h"
 #include "formwork/core/error.h"
 
 namespace formwork {
@@ -26,15 +27,5 @@ class TemporaryFolder {
   static inline int next_ = 0;
   std::filesystem::path path_;
 };
-
-// Empty when nothing is thrown.
-inline std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 }  // namespace formwork

@@ -1,5 +1,6 @@
 // What tests of 8-bit maps share.
 #pragma once
+#include "error_of.h"
 #include "formwork/linear/quantized/int8_product.h"
 #include "one_map.h"
 
@@ -11,15 +12,6 @@ inline Json int8(double threshold, const std::string& row_max = "columns") {
 
 inline Json int8(const std::string& scheme, double threshold) {
   return {{"type", "int8"}, {"threshold", threshold}, {"scheme", scheme}};
-}
-
-inline std::string error_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 inline const std::vector<std::string> kSchemes = {"absmax-tensor", "absmax-row", "vector", "zeropoint-tensor",
