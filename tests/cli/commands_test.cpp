@@ -1,5 +1,6 @@
 // What the commands print: tables as JSON, settings in force, help, version, completion.
 #include "cli/program.h"
+#include "images.h"
 
 namespace formwork {
 namespace {
@@ -98,13 +99,20 @@ TEST(Commands, CompressSaysWhatItWarnsOf) {
   EXPECT_EQ(errors({"greenformers"}),
             "formwork: warning: solver 'random' forgets the weights: train the result, or choose svd\n");
   EXPECT_EQ(errors({"greenformers", "--set", "solver=svd"}), "");
-  const auto few = errors({"lord", "--set", "allocation=uniform", "--task", "copy", "--rows", "1"});
-  EXPECT_EQ(lines_in(few), 5);
-  EXPECT_NE(few.find("calibration tokens for"), std::string::npos) << few;
+  const std::vector<std::string> few_rows = {"lord",   "--set", "allocation=uniform", "--task", "copy",
+                                             "--rows", "1"};
+  const auto few = errors(few_rows);
+  EXPECT_EQ(lines_in(few), 3) << "a line for each width of outputs";
+  EXPECT_NE(few.find("and 5 more: 11 calibration tokens for"), std::string::npos) << few;
+  // Map by map there are many.
+  auto one_by_one = few_rows;
+  one_by_one.insert(one_by_one.begin() + 1, {"--set", "order=sequential"});
+  const auto many = errors(one_by_one);
+  EXPECT_EQ(lines_in(many), 5);
   const auto warnings = Json::parse(read_file(small + "/compression.json")).at("warnings");
-  EXPECT_NE(few.find(fmt::format("{} more warnings in compression.json", warnings.size() - 4)),
+  EXPECT_NE(many.find(fmt::format("{} more warnings in compression.json", warnings.size() - 4)),
             std::string::npos)
-      << few;
+      << many;
 }
 
 TEST(Commands, HelpHasAnExampleForEveryCommandAndGroupsThem) {
@@ -264,6 +272,7 @@ void make_data(const std::filesystem::path& root) {
                     .dump() +
                 "\n";
   write_atomically(root / "code/HumanEval.jsonl.gz", problems);  // what is not packed is read as it is
+  for (const char* part : {"train", "test"}) write_images(root / "images/cifar10" / part, 16, 32);
   for (const char* part : {"train", "dev"})
     write_atomically(root / fmt::format("nlp/sst2-{}.tsv", part), reviews);
 }

@@ -61,6 +61,7 @@ TEST(VectorRows, ThatDoNotFitAreRefused) {
               model->forward(ctx, {{"input_ids", at::zeros({1, 2}, at::kLong)}});
             }),
             "unknown input 'input_ids'; known: attention_mask, position_ids, prefix_lengths, offsets, "
+            "parents, anchors, "
             "input_features");
 }
 

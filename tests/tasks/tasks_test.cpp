@@ -1,25 +1,12 @@
 #include <gtest/gtest.h>
-#include <png.h>
 
 #include "formwork/core/file.h"
 #include "formwork/tasks/task.h"
+#include "images.h"
 #include "interop/temporary_folder.h"
 
 namespace formwork {
 namespace {
-
-// Folders of images of 4 x 4 pixels, each of a grey of its own.
-void write_images(const std::filesystem::path& folder, int count) {
-  for (int i = 0; i < count; ++i) {
-    const auto of_class = folder / (i % 2 ? "odd" : "even");
-    std::filesystem::create_directories(of_class);
-    const std::string pixels(16, static_cast<char>(5 * i));
-    png_image image{};
-    image.version = PNG_IMAGE_VERSION, image.width = image.height = 4, image.format = PNG_FORMAT_GRAY;
-    ASSERT_TRUE(png_image_write_to_file(&image, (of_class / fmt::format("{:02}.png", i)).c_str(), 0,
-                                        pixels.data(), 0, nullptr));
-  }
-}
 
 // Any registered task, with a file where it needs one, prepared.
 std::unique_ptr<Task> make(const std::string& name, const TemporaryFolder& folder,
@@ -32,7 +19,7 @@ std::unique_ptr<Task> make(const std::string& name, const TemporaryFolder& folde
     write_atomically(path + ".tsv", table);
     spec.options = {{"file", path + ".tsv"}, {"evaluation_share", 0.4}};
   } else if (name == "images") {
-    write_images(path + ".images", 40);
+    write_images(path + ".images", 40, 4);
     spec.options = {{"folder", path + ".images"}, {"evaluation_share", 0.4}};
   } else if (name == "text" || name == "masked_lm" || name == "draft_text") {
     std::string text;

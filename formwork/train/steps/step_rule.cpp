@@ -31,7 +31,8 @@ Tensor TrainingStep::objective(Context& ctx, const Record& out, const Batch& par
   return with_auxiliary(ctx, run_.task.objective(out, part, 1 / static_cast<double>(targets)), part, targets);
 }
 
-Tensor TrainingStep::with_auxiliary(const Context& ctx, Tensor loss, const Batch& part, int64_t targets) const {
+Tensor TrainingStep::with_auxiliary(const Context& ctx, Tensor loss, const Batch& part,
+                                    int64_t targets) const {
   // Auxiliary losses are means over a part's tokens, so each part counts by its share of the targets.
   if (ctx.auxiliary.empty()) return loss;
   const double share = static_cast<double>(part.target_count()) / static_cast<double>(targets);

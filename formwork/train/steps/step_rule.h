@@ -55,8 +55,8 @@ class TrainingStep {
   Tensor objective(Context& ctx, const Record& out, const Batch& part, int64_t targets) const;
   // The targets of a batch; throws when there is none.
   int64_t targets(const Batch& batch) const;
-  // One pass and its backward pass: adds the gradient of the task's loss of the batch (the mean over all targets,
-  // and for a cast what its objectives say), whatever the parts that it is run in -> the loss.
+  // One pass and its backward pass: adds the gradient of the task's loss of the batch (the mean over all
+  // targets, and for a cast what its objectives say), whatever the parts that it is run in -> the loss.
   double backward(const Batch& batch) const;
 
  private:
