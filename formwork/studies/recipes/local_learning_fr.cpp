@@ -74,8 +74,9 @@ void LocalLearningStudy::measure(StudyContext& ctx, Arm& arm) const {
     const auto trained = ctx.trained(name, built_in_spec("tiny-swin"), task, options);
     const auto found = ctx.stage("evaluate " + name, {{"model", trained.key}}, [&] {
       std::vector<Record> images;
+      const int64_t samples = trained.task->evaluation_samples(), rows = std::min<int64_t>(250, samples / 2);
       for (int64_t i = 0; i < ctx.scaled(8, 2); ++i)
-        images.push_back(trained.task->evaluation_batch(250, i % 8).inputs);
+        images.push_back(trained.task->evaluation_batch(rows, i % (samples / rows)).inputs);
       return Json{
           {"accuracy", 100 * evaluated(ctx, *trained.model, *trained.task, 2000, "accuracy")},
           {"kept",
