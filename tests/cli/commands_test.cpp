@@ -272,7 +272,7 @@ void make_data(const std::filesystem::path& root) {
                     .dump() +
                 "\n";
   write_atomically(root / "code/HumanEval.jsonl.gz", problems);  // what is not packed is read as it is
-  for (const char* part : {"train", "test"}) write_images(root / "images/cifar10" / part, 16, 32);
+  for (const char* part : {"train", "test"}) write_images(root / "images/cifar10" / part, 100, 32);
   for (const char* part : {"train", "dev"})
     write_atomically(root / fmt::format("nlp/sst2-{}.tsv", part), reviews);
 }
