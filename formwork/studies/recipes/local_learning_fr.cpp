@@ -102,6 +102,7 @@ void LocalLearningStudy::add_learning(StudyContext& ctx, std::vector<Claim>& cla
     claims.push_back(reported(fmt::format("the same share, {}", arm.name), "not given", arm.kept));
 
   std::vector<nlohmann::ordered_json> rows;
+  rows.reserve(all.size());
   for (const auto& arm : all)
     rows.push_back({{"step rule", arm.name}, {"accuracy", arm.accuracy}, {"share kept", arm.kept}});
   ScatterOptions options;
